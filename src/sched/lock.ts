@@ -1,0 +1,169 @@
+/**
+ * Locks as data: who holds them, and acquisition as an announced step. Release only enables others, so it is a plain
+ * function and belongs to the step that does it. Order, recursion and sleeping-in-atomic are checked on every
+ * acquisition (lockdep.ts).
+ */
+import { assert } from '../base/assert.ts';
+import {
+  type Cell,
+  entryOf,
+  LOCK_R,
+  LOCK_W,
+  PASS,
+  TRY_R,
+  TRY_W,
+  UNLOCK_R,
+  UNLOCK_W,
+} from './cell.ts';
+import { sched } from './current.ts';
+import { checkAcquire, checkMaySleep } from './lockdep.ts';
+import type { Op, Steps } from './op.ts';
+import type { Thread } from './thread.ts';
+
+/** A family of locks with one place in the order of docs/locking.md. */
+export interface LockClass {
+  readonly name: string;
+  /** Outer locks have smaller ranks. */
+  readonly rank: number;
+  /** Whether two of the class may be held at once (page-table locks in address order, anon_vma chains). */
+  readonly nests: boolean;
+  readonly spins: boolean;
+  /** The cell class of its cells. */
+  readonly cellClass: number;
+}
+
+export class Lock {
+  readonly cls: LockClass;
+  readonly cell: Cell;
+  /** For reports: `mmap_lock of mm 1`. */
+  readonly name: string;
+  writer: Thread | null = null;
+  /** Held by code outside any thread (set-up). */
+  held = false;
+  readers = 0;
+  /** Step and footprint position of the last exclusive acquisition, to tell a PASS from a LOCK_W. */
+  acquiredStep = -1;
+  acquiredAt = 0;
+
+  constructor(cls: LockClass, name: string) {
+    this.cls = cls;
+    this.name = name;
+    this.cell = sched.newCell(cls.cellClass);
+  }
+
+  get free(): boolean {
+    return !this.held && this.readers === 0;
+  }
+}
+
+/** Takes a spinlock or mutex, or an rwsem for writing. Blocks until free. */
+export function* lock(l: Lock): Steps<void> {
+  if (!l.cls.spins) checkMaySleep(l.name);
+  if (sched.wants() || !l.free) yield acquireOp(l, () => l.free);
+  take(l);
+}
+
+/** Takes an rwsem for reading. */
+export function* lockRead(l: Lock): Steps<void> {
+  checkMaySleep(l.name);
+  if (sched.wants() || l.held) yield acquireOp(l, () => !l.held);
+  takeRead(l);
+}
+
+/** Takes the lock if it is free now. Announced as a step, since the answer depends on who was first. */
+export function* tryLock(l: Lock): Steps<boolean> {
+  if (sched.wants()) yield { name: 'trylock', cell: l.cell, ready: null, awaits: null, choices: 0 };
+  sched.touch(l.cell, TRY_W);
+  if (!l.free) return false;
+  take(l, true);
+  return true;
+}
+
+export function* tryLockRead(l: Lock): Steps<boolean> {
+  if (sched.wants()) yield { name: 'trylock', cell: l.cell, ready: null, awaits: null, choices: 0 };
+  sched.touch(l.cell, TRY_R);
+  if (l.held) return false;
+  takeRead(l, true);
+  return true;
+}
+
+/** Takes a lock that must be free, inside the running step: for locks only ever taken under another one. */
+export function take(l: Lock, tried = false): void {
+  assert(l.free, `${l.name} taken while held`);
+  checkAcquire(l, tried);
+  l.held = true;
+  l.writer = sched.running;
+  l.acquiredStep = sched.steps;
+  l.acquiredAt = sched.footprint.length;
+  sched.touch(l.cell, LOCK_W);
+  own(l);
+}
+
+export function takeRead(l: Lock, tried = false): void {
+  assert(!l.held, `${l.name} read-taken while write-held`);
+  checkAcquire(l, tried);
+  l.readers++;
+  sched.touch(l.cell, LOCK_R);
+  own(l);
+}
+
+export function unlock(l: Lock): void {
+  assert(l.held, `${l.name} released while not held`);
+  l.held = false;
+  l.writer = null;
+  disown(l);
+  if (l.cls.spins && sched.exploring && l.acquiredStep === sched.steps && sched.running !== null) {
+    sched.footprint[l.acquiredAt] = entryOf(l.cell, PASS);
+  } else {
+    sched.touch(l.cell, UNLOCK_W);
+  }
+}
+
+export function unlockRead(l: Lock): void {
+  assert(l.readers > 0, `${l.name} read-released while not held`);
+  l.readers--;
+  disown(l);
+  sched.touch(l.cell, UNLOCK_R);
+}
+
+/** Turns a write hold into a read hold without letting a writer in between. @linux downgrade_write */
+export function downgrade(l: Lock): void {
+  assert(l.held, `${l.name} downgraded while not held`);
+  l.held = false;
+  l.writer = null;
+  l.readers = 1;
+  sched.touch(l.cell, UNLOCK_W);
+  sched.touch(l.cell, LOCK_R);
+}
+
+/** Asserts that the running thread may rely on the lock. */
+export function assertHeld(l: Lock): void {
+  if (sched.running === null) return;
+  assert(sched.running.held.includes(l), `${l.name} must be held by ${sched.running.name}`);
+}
+
+/** Asserts that the running thread holds the lock exclusively. */
+export function assertHeldWrite(l: Lock): void {
+  if (sched.running === null) return;
+  assert(l.writer === sched.running, `${l.name} must be write-held by ${sched.running.name}`);
+}
+
+function acquireOp(l: Lock, ready: () => boolean): Op {
+  return { name: 'lock', cell: l.cell, ready, awaits: null, choices: 0 };
+}
+
+function own(l: Lock): void {
+  const thread = sched.running;
+  if (thread === null) return;
+  thread.held.push(l);
+  if (l.cls.spins) thread.atomic++;
+}
+
+function disown(l: Lock): void {
+  const thread = sched.running;
+  if (thread === null) return;
+  const index = thread.held.lastIndexOf(l);
+  assert(index >= 0, `${l.name} released by ${thread.name}, which does not hold it`);
+  thread.held.splice(index, 1);
+  if (l.cls.spins) thread.atomic--;
+}
