@@ -1,0 +1,61 @@
+/** A task: one thread of a process as the kernel sees it. @linux include/linux/sched.h struct task_struct */
+import type { Thread } from '../../sched/thread.ts';
+import type { FdTable } from '../fs/file.ts';
+import type { Mm } from '../mm/mm-types.ts';
+
+export class Task {
+  /** Thread id; the first task of a process has tid === tgid. */
+  readonly tid: number;
+  readonly tgid: number;
+  readonly name: string;
+  /** Null once exit_mm has run, and for kernel threads. */
+  mm: Mm | null;
+  files: FdTable;
+  /** The hart it runs on: whose TLB its accesses go through. */
+  readonly hart: number;
+  /** Owns frame and table free lists of its own (decision 3). */
+  readonly owner: number;
+  /** The schedulable strand; null in set-up code. */
+  thread: Thread | null = null;
+  parent: Task | null;
+  readonly children: Task[] = [];
+  uid = 0;
+  exiting = false;
+  /** Core dump in progress: faults must not wait for user space. */
+  dumping = false;
+  /**
+   * A window of memory at SCRATCH_BASE that is always present and private to the task: where litmus tests keep the
+   * structs and buffers that a C program keeps on its stack. Null in `run`.
+   */
+  scratch: Uint8Array | null = null;
+
+  constructor(
+    tid: number,
+    tgid: number,
+    name: string,
+    mm: Mm,
+    files: FdTable,
+    hart: number,
+    owner: number,
+    parent: Task | null,
+  ) {
+    this.tid = tid;
+    this.tgid = tgid;
+    this.name = name;
+    this.mm = mm;
+    this.files = files;
+    this.hart = hart;
+    this.owner = owner;
+    this.parent = parent;
+    parent?.children.push(this);
+  }
+
+  /** The address space, for code that only runs while it is there. */
+  get mmOrDie(): Mm {
+    if (this.mm === null) throw new Error(`BUG: ${this.name} has no address space`);
+    return this.mm;
+  }
+}
+
+/** Where a task's scratch window begins; outside everything mmap hands out in litmus. */
+export const SCRATCH_BASE = 0x600000000000;

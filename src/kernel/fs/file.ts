@@ -1,0 +1,120 @@
+/** Open files and descriptor tables. @linux include/linux/fs.h struct file, fs/file.c */
+import type { Steps } from '../../sched/op.ts';
+import { EBADF, EMFILE } from '../../uapi/errno.ts';
+import type { Task } from '../core/task.ts';
+
+/** Poll bits. @linux include/uapi/asm-generic/poll.h */
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLNVAL = 32;
+
+/** Something that tells pollers when to look again. */
+export interface PollSource {
+  /** Calls back once when readiness may have changed; returns a function that takes it back. */
+  subscribe(wake: () => void): () => void;
+}
+
+/** What an open file can do. Absent: the call fails as Linux has it for such a file. */
+export interface FileOps {
+  readonly kind: string;
+  /** Bytes read, at most `count`, or a negative errno. The caller copies them to user space. */
+  read?(task: Task, file: File, count: number, offset: number | null): Steps<Uint8Array | number>;
+  /** Bytes taken from `data`, or a negative errno. */
+  write?(task: Task, file: File, data: Uint8Array, offset: number | null): Steps<number>;
+  /** Readiness now; POLL* bits. */
+  poll?(file: File): number;
+  pollSource?(file: File): PollSource;
+  /** The last reference went away. */
+  release?(task: Task, file: File): Steps<void>;
+  /** Lines of /proc/PID/fdinfo/FD. */
+  fdinfo?(file: File): string;
+  /** New offset, or a negative errno. */
+  seek?(file: File, offset: number, whence: number): number;
+  /** Size in bytes and mode, for fstat. */
+  stat?(file: File): { readonly size: number; readonly mode: number; readonly rdev?: number };
+}
+
+export class File {
+  readonly ops: FileOps;
+  /** O_* status flags. */
+  flags: number;
+  offset = 0;
+  refs = 1;
+  /** What the ops keep here: a pipe, a userfaultfd_ctx, a host file. Ops of a kind put one type and read it back. */
+  readonly data: unknown;
+  /** For /proc/PID/maps and reports. */
+  readonly path: string;
+
+  constructor(ops: FileOps, flags: number, data: unknown, path: string) {
+    this.ops = ops;
+    this.flags = flags;
+    this.data = data;
+    this.path = path;
+  }
+}
+
+interface Slot {
+  readonly file: File;
+  cloexec: boolean;
+}
+
+/** Descriptors of one process (or of several that share them, CLONE_FILES). */
+export class FdTable {
+  readonly #slots: (Slot | undefined)[] = [];
+  readonly #limit: number;
+  users = 1;
+
+  constructor(limit = 1024) {
+    this.#limit = limit;
+  }
+
+  /** The lowest free descriptor at or above `from`, or -EMFILE. Takes over the caller's reference. */
+  install(file: File, cloexec: boolean, from = 0): number {
+    let fd = from;
+    while (this.#slots[fd] !== undefined) fd++;
+    if (fd >= this.#limit) return -EMFILE;
+    this.#slots[fd] = { file, cloexec };
+    return fd;
+  }
+
+  get(fd: number): File | null {
+    return this.#slots[fd]?.file ?? null;
+  }
+  slot(fd: number): Slot | null {
+    return this.#slots[fd] ?? null;
+  }
+  /** Takes the descriptor away and returns its file, whose reference the caller now owns. */
+  remove(fd: number): File | null {
+    const file = this.#slots[fd]?.file ?? null;
+    this.#slots[fd] = undefined;
+    return file;
+  }
+  *entries(): Generator<readonly [number, Slot]> {
+    for (const [fd, slot] of this.#slots.entries()) if (slot !== undefined) yield [fd, slot];
+  }
+  /** A copy for a forked child: every file gains a reference. */
+  clone(): FdTable {
+    const copy = new FdTable(this.#limit);
+    for (const [fd, slot] of this.entries()) {
+      slot.file.refs++;
+      copy.#slots[fd] = { ...slot };
+    }
+    return copy;
+  }
+}
+
+/** Drops a reference to a file; the last one releases it. @linux fput */
+export function* fput(task: Task, file: File): Steps<void> {
+  file.refs--;
+  if (file.refs === 0 && file.ops.release !== undefined) yield* file.ops.release(task, file);
+}
+
+/** Closes a descriptor. @returns 0 or -EBADF */
+export function* closeFd(task: Task, fd: number): Steps<number> {
+  const file = task.files.remove(fd);
+  if (file === null) return -EBADF;
+  yield* fput(task, file);
+  return 0;
+}

@@ -1,0 +1,49 @@
+/**
+ * The kernel's locks and their order, outer to inner; docs/locking.md is written from this table and lockdep checks it
+ * in every run. @linux mm/rmap.c (the lock ordering comment), semantics.md section 18
+ */
+import type { LockClass } from '../sched/lock.ts';
+import {
+  CELL_ANON_VMA,
+  CELL_FILE,
+  CELL_FOLIO_LOCK,
+  CELL_MAP_CHANGING,
+  CELL_MMAP_LOCK,
+  CELL_PTL,
+  CELL_UFFD_QUEUE,
+  CELL_VMA_LOCK,
+} from './cells.ts';
+
+function sleeping(name: string, rank: number, cellClass: number, nests = false): LockClass {
+  return { name, rank, nests, spins: false, cellClass };
+}
+function spinning(name: string, rank: number, cellClass: number, nests = false): LockClass {
+  return { name, rank, nests, spins: true, cellClass };
+}
+
+/** A pipe's or file's own mutex. */
+export const FILE_LOCK: LockClass = sleeping('file lock', 5, CELL_FILE);
+/** The address space: VMA tree and everything in it. fork holds the parent's and the child's. */
+export const MMAP_LOCK: LockClass = sleeping('mmap_lock', 10, CELL_MMAP_LOCK, true);
+export const FOLIO_LOCK: LockClass = sleeping('folio lock', 30, CELL_FOLIO_LOCK, true);
+/** One VMA: read by faults and userfaultfd fills, written by whoever changes it under mmap_lock. */
+export const VMA_LOCK: LockClass = sleeping('vma lock', 40, CELL_VMA_LOCK, true);
+export const MAP_CHANGING_LOCK: LockClass = sleeping('map_changing_lock', 45, CELL_MAP_CHANGING);
+export const ANON_VMA_LOCK: LockClass = sleeping('anon_vma', 60, CELL_ANON_VMA, true);
+/** The lock of a PMD table, then of a PTE table; two of a kind in address order. */
+export const PMD_LOCK: LockClass = spinning('pmd lock', 70, CELL_PTL, true);
+export const PTE_LOCK: LockClass = spinning('pte lock', 71, CELL_PTL, true);
+/** fd_wqh > fault_pending_wqh > fault_wqh and event_wqh: one lock stands for the nest, nothing runs between them. */
+export const UFFD_QUEUE_LOCK: LockClass = spinning('uffd queue', 80, CELL_UFFD_QUEUE);
+
+export const LOCK_CLASSES: readonly LockClass[] = [
+  FILE_LOCK,
+  MMAP_LOCK,
+  FOLIO_LOCK,
+  VMA_LOCK,
+  MAP_CHANGING_LOCK,
+  ANON_VMA_LOCK,
+  PMD_LOCK,
+  PTE_LOCK,
+  UFFD_QUEUE_LOCK,
+];

@@ -1,0 +1,125 @@
+/**
+ * The two structures everything hangs on: one address space (`Mm`) and one mapping in it (`Vma`).
+ * @linux include/linux/mm_types.h
+ */
+import { type Cell, READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { Lock } from '../../sched/lock.ts';
+import { CELL_MM, CELL_TLB_PENDING, CELL_VMA, CELL_VMA_TREE } from '../cells.ts';
+import type { File } from '../fs/file.ts';
+import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
+import { MMAP_LOCK, VMA_LOCK } from '../lock-classes.ts';
+import type { AnonVma, AnonVmaChain } from './anon-vma.ts';
+import type { VmFlags } from './vm-flags.ts';
+import { VmaTree } from './vma-tree.ts';
+
+/** A virtual address: below 2^47, a plain number, never shifted as 32 bits. */
+export type Vaddr = number;
+
+/**
+ * One mapping. Bounds, flags and links change only under mmap_lock for writing plus this VMA's own lock for writing;
+ * either one held for reading is enough to rely on them.
+ */
+export class Vma {
+  readonly mm: Mm;
+  start: Vaddr;
+  end: Vaddr;
+  flags: VmFlags;
+  /** In pages; for anonymous memory the page number of the address at which it was first mapped. */
+  pgoff: number;
+  file: File | null = null;
+  /** Set once, under mmap_lock for reading or better. */
+  anonVma: AnonVma | null = null;
+  /** Links to the anon_vmas whose folios may be mapped here. Protected by mmap_lock for writing. */
+  anonVmaChain: AnonVmaChain[] = [];
+  uffd: UserfaultfdCtx | null = null;
+  /** Per-VMA lock. */
+  readonly lock: Lock;
+  /** No longer in the tree: a reader that found it under RCU must look again. */
+  detached = false;
+  readonly cell: Cell;
+
+  constructor(mm: Mm, start: Vaddr, end: Vaddr, flags: VmFlags, pgoff: number) {
+    this.mm = mm;
+    this.start = start;
+    this.end = end;
+    this.flags = flags;
+    this.pgoff = pgoff;
+    this.lock = new Lock(VMA_LOCK, 'vma lock');
+    this.cell = sched.newCell(CELL_VMA);
+  }
+
+  contains(address: Vaddr): boolean {
+    return address >= this.start && address < this.end;
+  }
+
+  /** Records that this VMA's fields were relied on without a lock that orders it. */
+  peek(): void {
+    sched.touch(this.cell, READ);
+  }
+
+  /** Records a change. Requires: mmap_lock for writing and the VMA lock for writing. */
+  poke(): void {
+    sched.touch(this.cell, WRITE);
+  }
+}
+
+/** Resident pages by kind. Statistics: not announced (decision 3). */
+export interface Rss {
+  anon: number;
+  file: number;
+  shmem: number;
+  swap: number;
+}
+
+export class Mm {
+  /** Numbers address spaces from 1; translated code is kept per address space. */
+  readonly id: number;
+  readonly mmapLock: Lock;
+  /** Protected by mmap_lock; lockless readers go through lockVmaUnderRcu. */
+  readonly vmas: VmaTree = new VmaTree();
+  readonly treeCell: Cell;
+  readonly cell: Cell;
+  /**
+   * Top level: PUD tables by address / (page * ptrsPerPte * ptrsPerPmd * granule). Entries appear under mmap_lock for
+   * reading and go away only with the mm.
+   */
+  readonly pgd: Map<number, number> = new Map();
+  /** Tasks that use it. @linux mm_users */
+  users = 1;
+  /** Harts that may hold TLB entries of it: those that flushes must reach. @linux mm_cpumask */
+  readonly harts: Set<number> = new Set();
+  /** Somebody has changed entries and not flushed yet. @linux tlb_flush_pending */
+  tlbFlushPending = 0;
+  readonly tlbPendingCell: Cell;
+  /** VMAs write-locked until mmap_lock is released. Protected by mmap_lock for writing. */
+  readonly writeLocked: Vma[] = [];
+  readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
+  /** Page-table pages, for VmPTE and the census. */
+  tables = 0;
+  /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
+  hasPinned = false;
+  totalVm = 0;
+  lockedVm = 0;
+  startBrk: Vaddr = 0;
+  brk: Vaddr = 0;
+  startStack: Vaddr = 0;
+  argStart: Vaddr = 0;
+  argEnd: Vaddr = 0;
+  envStart: Vaddr = 0;
+  envEnd: Vaddr = 0;
+  /** Flags that new VMAs get besides their own (mlockall). */
+  defFlags = 0 as VmFlags;
+
+  constructor(id: number) {
+    this.id = id;
+    this.mmapLock = new Lock(MMAP_LOCK, `mmap_lock of mm ${id}`);
+    this.treeCell = sched.newCell(CELL_VMA_TREE);
+    this.cell = sched.newCell(CELL_MM);
+    this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
+  }
+
+  get mapCount(): number {
+    return this.vmas.size;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Walking and building the page-table tree of an mm.
+ *
+ *   pgd (a map)  ->  PUD table  ->  PMD table  ->  PTE table  ->  frame
+ *
+ * Every word below the pgd is a slot in `machine.tables`. With real sizes a PUD entry spans 1 GiB, a PMD entry 2 MiB;
+ * litmus shrinks both. Lockless walkers find -1 when a level is missing and must check again under the lock that the
+ * level still is what they saw. @linux include/linux/pgtable.h, mm/memory.c
+ */
+
+import { machine } from '../../machine/current.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { mkTable, PTE_NONE, type Pte, pteIsTable, pteTable } from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { Lock, lock, unlock } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { world } from '../current.ts';
+import { PMD_LOCK, PTE_LOCK } from '../lock-classes.ts';
+import type { Mm, Vaddr } from './mm-types.ts';
+
+/** Bytes a PMD entry spans: the size of a huge page. */
+export function pmdSize(): number {
+  return PAGE_SIZE * machine.geometry.ptrsPerPte;
+}
+/** Bytes a PUD entry spans. */
+export function pudSize(): number {
+  return pmdSize() * machine.geometry.ptrsPerPmd;
+}
+/** The end of the PMD span an address is in, or `end` when that is nearer. @linux pmd_addr_end */
+export function pmdAddrEnd(address: Vaddr, end: Vaddr): Vaddr {
+  const size = pmdSize();
+  return Math.min(end, Math.floor(address / size) * size + size);
+}
+
+/** The slot of the PUD entry for an address, or -1 when its table is missing. */
+function pudSlot(mm: Mm, address: Vaddr): number {
+  const { tables } = machine;
+  const span = pudSize() * tables.granule;
+  const table = mm.pgd.get(Math.floor(address / span));
+  if (table === undefined) return -1;
+  return tables.slot(table, Math.floor(address / pudSize()) % tables.granule);
+}
+
+/** The slot of the PMD entry for an address, or -1 when no PMD table is there. Reads the PUD word. */
+export function pmdSlot(mm: Mm, address: Vaddr): number {
+  const pud = pudSlot(mm, address);
+  if (pud < 0) return -1;
+  const word = getPte(pud);
+  if (!pteIsTable(word)) return -1;
+  const index = Math.floor(address / pmdSize()) % machine.geometry.ptrsPerPmd;
+  return machine.tables.slot(pteTable(word), index);
+}
+
+/** The slot of the PTE in the table a PMD word points at. */
+export function pteSlotIn(pmd: Pte, address: Vaddr): number {
+  const index = Math.floor(address / PAGE_SIZE) % machine.geometry.ptrsPerPte;
+  return machine.tables.slot(pteTable(pmd), index);
+}
+
+/** The slot of the PTE for an address, or -1 when there is no PTE table (none, or a huge page). Reads the PMD word. */
+export function pteSlot(mm: Mm, address: Vaddr): number {
+  const pmd = pmdSlot(mm, address);
+  if (pmd < 0) return -1;
+  const word = getPte(pmd);
+  return pteIsTable(word) ? pteSlotIn(word, address) : -1;
+}
+
+/**
+ * The slot of the PMD entry, building upper tables as needed; -1 when out of memory.
+ * Requires: mmap_lock or the VMA lock, for reading.
+ */
+export function allocPmd(mm: Mm, address: Vaddr): number {
+  const found = pmdSlot(mm, address);
+  if (found >= 0) return found;
+  const { tables } = machine;
+  const key = Math.floor(address / (pudSize() * tables.granule));
+  if (!mm.pgd.has(key)) {
+    const table = allocTable(mm, null);
+    if (table < 0) return -1;
+    mm.pgd.set(key, table);
+  }
+  const pmds = allocTable(mm, PMD_LOCK);
+  if (pmds < 0) return -1;
+  setPte(pudSlot(mm, address), mkTable(pmds));
+  return pmdSlot(mm, address);
+}
+
+/**
+ * The slot of the PTE, building tables as needed: one step that takes the PMD lock and looks again, since another
+ * thread may have installed a table or a huge page meanwhile.
+ * @returns the slot; -1 out of memory; -2 the PMD is not a table (huge or migrating): the caller decides
+ * Requires: mmap_lock or the VMA lock, for reading. @linux pte_alloc
+ */
+export function* allocPte(mm: Mm, address: Vaddr): Steps<number> {
+  const pmd = allocPmd(mm, address);
+  if (pmd < 0) return -1;
+  let word = getPte(pmd);
+  // The PMD was looked at in the step that is running; the lock is a step of its own, so look again under it.
+  if (word === PTE_NONE) {
+    const fresh = allocTable(mm, PTE_LOCK);
+    if (fresh < 0) return -1;
+    const pml = ptLockOf(pmd);
+    yield* lock(pml);
+    word = getPte(pmd);
+    if (word === PTE_NONE) {
+      word = mkTable(fresh);
+      setPte(pmd, word);
+    } else {
+      freeTable(mm, fresh);
+    }
+    unlock(pml);
+  }
+  return pteIsTable(word) ? pteSlotIn(word, address) : -2;
+}
+
+function allocTable(mm: Mm, cls: typeof PMD_LOCK | null): number {
+  const table = machine.tables.alloc(world.owner());
+  if (table < 0) return -1;
+  mm.tables++;
+  if (cls !== null) world.ptLocks[table] ??= new Lock(cls, `${cls.name} ${table}`);
+  return table;
+}
+
+/** Frees an empty table of an mm that nothing points at any more (after RCU, where walkers may be inside). */
+export function freeTable(mm: Mm, table: number): void {
+  machine.tables.free(table, world.owner());
+  mm.tables--;
+}
+
+/** The page-table lock of a slot: of the PTE table for PTEs, of the PMD table for PMDs. @linux pte_lockptr, pmd_lockptr */
+export function ptLockOf(slot: number): Lock {
+  const table = Math.floor(slot / machine.tables.granule);
+  const found = world.ptLocks[table];
+  if (found === undefined) throw new Error(`BUG: no lock for table ${table}`);
+  return found;
+}

@@ -1,0 +1,53 @@
+/**
+ * Telling harts to forget. Between the change of a page-table word and the flush, a hart may go on using what its TLB
+ * says: that window is real, and `tlbFlushPending` is how others learn that it is open.
+ * @linux include/linux/mm_types.h inc_tlb_flush_pending, Documentation/core-api/cachetlb.rst
+ */
+
+import { tlbCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { access } from '../../sched/access.ts';
+import { ADD, READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import type { Steps } from '../../sched/op.ts';
+import { seam } from '../seam.ts';
+import type { Mm, Vaddr } from './mm-types.ts';
+
+/**
+ * Flushes pages [start, end) from the TLB of every hart that runs the mm. One step: the initiator waits for all
+ * acknowledgements, and what harts do meanwhile commutes with each other's flush. A seam, so that a patch can forget.
+ */
+export const flushTlbRange = seam(
+  'tlb.flushTlbRange',
+  function* (mm: Mm, start: Vaddr, end: Vaddr): Steps<void> {
+    if (sched.wants()) yield* access('flush tlb', mm.tlbPendingCell, READ);
+    flushNow(mm, start, end);
+  },
+);
+
+/** The flush of one page inside the running step, while its page-table lock is held. @linux ptep_clear_flush */
+export function flushNow(mm: Mm, start: Vaddr, end: Vaddr): void {
+  const first = Math.floor(start / PAGE_SIZE);
+  const last = Math.ceil(end / PAGE_SIZE);
+  for (const hart of mm.harts) {
+    if (sched.exploring) {
+      for (let vpn = first; vpn < last; vpn++) sched.touch(tlbCell(hart, vpn), WRITE);
+    }
+    machine.tlbs[hart]?.flush(first, last);
+  }
+}
+
+export function incTlbFlushPending(mm: Mm): void {
+  sched.touch(mm.tlbPendingCell, ADD);
+  mm.tlbFlushPending++;
+}
+export function decTlbFlushPending(mm: Mm): void {
+  sched.touch(mm.tlbPendingCell, ADD);
+  mm.tlbFlushPending--;
+}
+/** Whether somebody has changed entries of the mm and not flushed yet. @linux mm_tlb_flush_pending */
+export function mmTlbFlushPending(mm: Mm): boolean {
+  sched.touch(mm.tlbPendingCell, READ);
+  return mm.tlbFlushPending > 0;
+}

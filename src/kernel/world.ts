@@ -1,0 +1,79 @@
+/** Everything one kernel knows: the machine, the scheduler, tasks and global tables (decision 8). */
+import { at } from '../base/assert.ts';
+import { enterMachine } from '../machine/current.ts';
+import { Machine, type MachineOptions } from '../machine/machine.ts';
+import { enterSched } from '../sched/current.ts';
+import type { Lock } from '../sched/lock.ts';
+import { Rcu } from '../sched/rcu.ts';
+import { Sched } from '../sched/sched.ts';
+import { CELL_RCU } from './cells.ts';
+import type { Task } from './core/task.ts';
+import type { AnonVma } from './mm/anon-vma.ts';
+import type { Mm } from './mm/mm-types.ts';
+import type { Overrides } from './seam.ts';
+
+export interface WorldOptions extends MachineOptions {
+  readonly exploring: boolean;
+  /** Patched seams, from stackPatches; null for today's kernel. */
+  readonly overrides: Overrides | null;
+}
+
+export class World {
+  readonly machine: Machine;
+  readonly sched: Sched;
+  readonly overrides: Overrides | null;
+  readonly rcu: Rcu = new Rcu(CELL_RCU);
+  readonly tasks: Task[] = [];
+  readonly mms: Set<Mm> = new Set();
+  /** Page-table locks by table number. */
+  readonly ptLocks: Lock[] = [];
+  /** What a folio's `mapping` number names. Index 0 is nobody. */
+  readonly anonVmas: (AnonVma | null)[] = [null];
+  /** Which task each scheduler thread runs. */
+  readonly taskOfThread: Map<number, Task> = new Map();
+  /** The task that set-up code acts for while no thread runs. */
+  setupTask: Task | null = null;
+  readonly sysctl: Sysctl = { ...DEFAULT_SYSCTL };
+  nextPid = 1;
+  nextMm = 1;
+
+  constructor(options: WorldOptions) {
+    this.sched = new Sched(options.exploring);
+    this.machine = new Machine(options);
+    this.overrides = options.overrides;
+    enterSched(this.sched);
+    enterMachine(this.machine);
+    this.sched.idle = () => this.machine.clock.jump();
+  }
+
+  /** The task whose step runs, or the one set-up acts for. */
+  get current(): Task {
+    const { running } = this.sched;
+    const task = running === null ? this.setupTask : this.taskOfThread.get(running.id);
+    return task ?? at(this.tasks, 0);
+  }
+
+  /** Whose free lists an allocation comes from now. */
+  owner(): number {
+    return this.tasks.length === 0 ? 0 : this.current.owner;
+  }
+}
+
+/** Sysctls that change behaviour. */
+export interface Sysctl {
+  /** vm.unprivileged_userfaultfd */
+  unprivilegedUserfaultfd: number;
+  /** vm.max_map_count */
+  maxMapCount: number;
+  /** vm.overcommit_memory */
+  overcommitMemory: number;
+  /** vm.mmap_min_addr, bytes */
+  mmapMinAddr: number;
+}
+
+const DEFAULT_SYSCTL: Sysctl = {
+  unprivilegedUserfaultfd: 0,
+  maxMapCount: 65_530,
+  overcommitMemory: 0,
+  mmapMinAddr: 4096,
+};

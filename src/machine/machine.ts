@@ -1,0 +1,39 @@
+/** The hardware of one World: RAM, page-table words, one TLB per hart, a clock. */
+import { Clock } from './clock.ts';
+import { Frames } from './frames.ts';
+import type { Geometry } from './geometry.ts';
+import { Tables } from './tables.ts';
+import { type Tlb, UnboundedTlb } from './tlb.ts';
+
+export interface MachineOptions {
+  readonly geometry: Geometry;
+  readonly harts: number;
+  /** Where RAM lies: `run` passes its WebAssembly memory and the offset of frame 0 in it. */
+  readonly memory?: { readonly buffer: ArrayBuffer; readonly base: number };
+  /** One per hart; by default without eviction. */
+  readonly tlbs?: readonly Tlb[];
+}
+
+export class Machine {
+  readonly geometry: Geometry;
+  readonly frames: Frames;
+  readonly tables: Tables;
+  readonly tlbs: readonly Tlb[];
+  readonly clock: Clock = new Clock();
+
+  constructor(options: MachineOptions) {
+    const { geometry } = options;
+    this.geometry = geometry;
+    const memory = options.memory ?? {
+      buffer: new ArrayBuffer(geometry.frames * geometry.contentBytes),
+      base: 0,
+    };
+    this.frames = new Frames(geometry, memory.buffer, memory.base);
+    this.tables = new Tables(geometry);
+    const tlbs: Tlb[] = [];
+    for (let hart = 0; hart < options.harts; hart++) {
+      tlbs.push(options.tlbs?.[hart] ?? new UnboundedTlb());
+    }
+    this.tlbs = tlbs;
+  }
+}
