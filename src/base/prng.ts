@@ -1,6 +1,6 @@
 /**
- * xorshift128+-style generator on 32-bit words: the only source of "randomness" in `src`, seeded explicitly.
- * Not cryptographic; chosen because every host computes the same sequence.
+ * xoroshiro64** (Blackman and Vigna 2018, "Scrambled linear pseudorandom number generators"), period 2^64 - 1: the
+ * only source of "randomness" in `src`, seeded explicitly. Not cryptographic; every host computes the same sequence.
  */
 export class Prng {
   #a: number;
@@ -14,18 +14,19 @@ export class Prng {
 
   /** An unsigned 32-bit value. */
   next32(): number {
-    let t = this.#a;
-    const s = this.#b;
-    this.#a = s;
-    t ^= t << 23;
-    t ^= t >>> 17;
-    t ^= s ^ (s >>> 26);
-    this.#b = t;
-    return (t + s) >>> 0;
+    const a = this.#a;
+    const b = this.#b ^ a;
+    this.#a = rotate(a, 26) ^ b ^ (b << 9);
+    this.#b = rotate(b, 13);
+    return Math.imul(rotate(Math.imul(a, 0x9e3779bb), 5), 5) >>> 0;
   }
 
   /** An integer in [0, n). */
   below(n: number): number {
     return this.next32() % n;
   }
+}
+
+function rotate(word: number, by: number): number {
+  return (word << by) | (word >>> (32 - by));
 }
