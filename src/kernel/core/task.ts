@@ -2,6 +2,8 @@
 import type { Thread } from '../../sched/thread.ts';
 import type { FdTable } from '../fs/file.ts';
 import type { Mm } from '../mm/mm-types.ts';
+import type { UserRegs } from './regs.ts';
+import { type SigInfo, ThreadGroup } from './thread-group.ts';
 
 export class Task {
   /** Thread id; the first task of a process has tid === tgid. */
@@ -28,6 +30,18 @@ export class Task {
    * structs and buffers that a C program keeps on its stack. Null in `run`.
    */
   scratch: Uint8Array | null = null;
+  /** The process it is a thread of. */
+  group: ThreadGroup;
+  /** User registers; null for tasks that run no guest code. */
+  regs: UserRegs | null = null;
+  /** Blocked signals, bit n-1 for signal n. */
+  blocked = 0n;
+  /** Mask to go back to once a handler has been set up (ppoll, rt_sigsuspend). @linux saved_sigmask */
+  savedMask: bigint | null = null;
+  /** Signals sent to this thread alone. */
+  readonly pending: SigInfo[] = [];
+  /** @linux clear_child_tid */
+  clearChildTid = 0;
 
   constructor(
     tid: number,
@@ -47,6 +61,8 @@ export class Task {
     this.hart = hart;
     this.owner = owner;
     this.parent = parent;
+    this.group = new ThreadGroup(this);
+    this.group.threads.push(this);
     parent?.children.push(this);
   }
 

@@ -1,0 +1,38 @@
+/** What the threads of a process share besides memory: signal handlers, pending signals, the end. @linux signal_struct, sighand_struct */
+import type { Task } from './task.ts';
+
+export interface SigAction {
+  readonly handler: number;
+  readonly flags: number;
+  readonly mask: bigint;
+}
+
+export interface SigInfo {
+  readonly signo: number;
+  readonly code: number;
+  /** Faulting address for SIGSEGV, SIGBUS and SIGILL. */
+  readonly address: number;
+  /** Sender for SI_USER and SI_TKILL, child for SIGCHLD. */
+  readonly pid: number;
+  /** Exit status for SIGCHLD. */
+  readonly status: number;
+}
+
+export class ThreadGroup {
+  readonly leader: Task;
+  readonly threads: Task[] = [];
+  /** By signal number; absent: default. */
+  readonly actions: Map<number, SigAction> = new Map();
+  /** Signals sent to the process, not yet taken by a thread. */
+  readonly pending: SigInfo[] = [];
+  /** Set by exit_group or a fatal signal: every thread goes. Status as wait4 gives it. */
+  exitStatus: number | null = null;
+  /** Ended, not yet waited for. */
+  zombie = false;
+  /** Waited for and gone. */
+  reaped = false;
+
+  constructor(leader: Task) {
+    this.leader = leader;
+  }
+}
