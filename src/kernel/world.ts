@@ -7,6 +7,7 @@ import type { Lock } from '../sched/lock.ts';
 import { Rcu } from '../sched/rcu.ts';
 import { Sched } from '../sched/sched.ts';
 import { CELL_RCU } from './cells.ts';
+import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Mm } from './mm/mm-types.ts';
@@ -33,6 +34,7 @@ export class World {
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */
   setupTask: Task | null = null;
+  readonly futexes: FutexTable;
   readonly sysctl: Sysctl = { ...DEFAULT_SYSCTL };
   nextPid = 1;
   nextMm = 1;
@@ -43,6 +45,7 @@ export class World {
     this.overrides = options.overrides;
     enterSched(this.sched);
     enterMachine(this.machine);
+    this.futexes = new FutexTable();
     this.sched.idle = () => this.machine.clock.jump();
   }
 
