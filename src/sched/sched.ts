@@ -179,8 +179,10 @@ export class Sched {
     const next = thread.body.next(thread.reply);
     if (next.done === true) {
       thread.done = true;
-      assert(thread.held.length === 0, `${thread.name} ended holding ${at(thread.held, 0).name}`);
-      assert(thread.atomic === 0, `${thread.name} ended inside an atomic section`);
+      if (thread.held.length > 0) {
+        assert(false, `${thread.name} ended holding ${at(thread.held, 0).name}`);
+      }
+      if (thread.atomic > 0) assert(false, `${thread.name} ended inside an atomic section`);
       this.touch(this.threadCell(thread), WRITE);
     } else {
       thread.op = next.value;
