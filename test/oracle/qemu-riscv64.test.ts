@@ -17,7 +17,7 @@ import { type Program, randomProgram, SCRATCH_BYTES, SLOT_BYTES } from './riscv-
 const GCC = 'riscv64-linux-gnu-gcc';
 const QEMU = 'qemu-riscv64-static';
 const BLOCKS = 250;
-const PROGRAMS = Number(process.env['FAULTLINE_ORACLE_PROGRAMS'] ?? 3);
+const PROGRAMS = Number(process.env['FAULTLINE_ORACLE_PROGRAMS'] ?? 20);
 const FIRST_SEED = Number(process.env['FAULTLINE_ORACLE_SEED'] ?? 1);
 const SYS_WRITE = 64n;
 
@@ -44,7 +44,7 @@ test.skipIf(missing !== undefined)(
       expect(differences(program, expected, actual), `seed ${seed}`).toEqual([]);
       for (const [kind, n] of program.counts) totals.set(kind, (totals.get(kind) ?? 0) + n);
     }
-    if (PROGRAMS > 3) console.log('instructions compared:', Object.fromEntries(totals));
+    if (PROGRAMS > 20) console.log('instructions compared:', Object.fromEntries(totals));
   },
 );
 
