@@ -24,6 +24,8 @@ export const CELL_TEST = 24;
 /** A pending TLB flush of an mm. @linux mm_tlb_flush_pending */
 export const CELL_TLB_PENDING = 25;
 export const CELL_MM = 26;
+/** Whether a VMA has its anon_vma yet; index is that of the VMA's own cell. */
+export const CELL_VMA_ANON = 27;
 
 const NAMES: readonly string[] = [
   'spawn',
@@ -53,6 +55,7 @@ const NAMES: readonly string[] = [
   'test',
   'tlb_flush_pending',
   'mm',
+  'vma.anon_vma',
 ];
 
 /** `pte 12`. */

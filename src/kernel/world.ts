@@ -28,8 +28,10 @@ export class World {
   readonly mms: Set<Mm> = new Set();
   /** Page-table locks by table number. */
   readonly ptLocks: Lock[] = [];
-  /** What a folio's `mapping` number names. Index 0 is nobody. */
-  readonly anonVmas: (AnonVma | null)[] = [null];
+  /** What a folio's `mapping` number names. 0 is nobody. */
+  readonly anonVmas: Map<number, AnonVma> = new Map();
+  /** Anon_vmas made so far by each owner: their numbers must not depend on what others do (decision 3). */
+  readonly anonVmasMade: number[] = [];
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */

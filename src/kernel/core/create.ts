@@ -1,0 +1,78 @@
+/** Making processes and threads: what litmus set-up, the ELF loader and clone(2) have in common. */
+import { cellOf, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import type { Steps } from '../../sched/op.ts';
+import { CELL_TASK } from '../cells.ts';
+import { world } from '../current.ts';
+import { FdTable } from '../fs/file.ts';
+import { dupMm } from '../mm/fork.ts';
+import { Mm } from '../mm/mm-types.ts';
+import { mmAddUser } from '../mm/mm-users.ts';
+import type { World } from '../world.ts';
+import { Task } from './task.ts';
+
+export interface TaskOptions {
+  readonly name: string;
+  /** The hart whose TLB its accesses go through. Tasks of two address spaces never share one in litmus. */
+  readonly hart: number;
+  /** Whose frame and table free lists it allocates from (decision 3). */
+  readonly owner: number;
+}
+
+/** A process with an empty address space and no open files. */
+export function createProcess(inWorld: World, options: TaskOptions): Task {
+  const mm = new Mm(inWorld.nextMm++);
+  inWorld.mms.add(mm);
+  const tid = inWorld.nextPid++;
+  return addTask(
+    inWorld,
+    new Task(tid, tid, options.name, mm, new FdTable(), options.hart, options.owner, null),
+  );
+}
+
+/** Another thread of the same process: address space and files are shared (CLONE_VM | CLONE_FILES | CLONE_THREAD). */
+export function createThread(leader: Task, options: TaskOptions): Task {
+  const mm = leader.mmOrDie;
+  mmAddUser(mm);
+  leader.files.users++;
+  const { hart, owner } = options;
+  const task = new Task(
+    newPid(),
+    leader.tgid,
+    options.name,
+    mm,
+    leader.files,
+    hart,
+    owner,
+    leader.parent,
+  );
+  task.uid = leader.uid;
+  return addTask(world, task);
+}
+
+/**
+ * A child process: a copy of the address space (dupMm) and of the descriptors. The caller gives it a thread.
+ * @returns the child, or a negative errno
+ * @linux kernel/fork.c copy_process
+ */
+export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | number> {
+  const mm = yield* dupMm(parent.mmOrDie);
+  if (typeof mm === 'number') return mm;
+  const tid = newPid();
+  const { hart, owner } = options;
+  const child = new Task(tid, tid, options.name, mm, parent.files.clone(), hart, owner, parent);
+  child.uid = parent.uid;
+  return addTask(world, child);
+}
+
+/** Process ids are handed out in order, so two that ask at once race. */
+function newPid(): number {
+  sched.touch(cellOf(CELL_TASK, 0), WRITE);
+  return world.nextPid++;
+}
+
+function addTask(inWorld: World, task: Task): Task {
+  inWorld.tasks.push(task);
+  task.mmOrDie.harts.add(task.hart);
+  return task;
+}
