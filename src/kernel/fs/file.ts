@@ -26,6 +26,8 @@ export interface FileOps {
   /** Readiness now; POLL* bits. */
   poll?(file: File): number;
   pollSource?(file: File): PollSource;
+  /** Result of ioctl(2), or a negative errno. Absent: ENOTTY. */
+  ioctl?(task: Task, file: File, cmd: number, arg: number): Steps<number>;
   /** The last reference went away. */
   release?(task: Task, file: File): Steps<void>;
   /** Lines of /proc/PID/fdinfo/FD. */
