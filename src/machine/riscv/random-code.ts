@@ -1,0 +1,173 @@
+import { at } from '../../base/assert.ts';
+import type { Prng } from '../../base/prng.ts';
+
+/**
+ * Random RV64GC code for comparing engines: every 32-bit operation of the unprivileged ISA, compressed halves, and
+ * jumps that mostly stay near, so that loops arise. s0, s1, a0 and a1 (x8..x11) are rarely written, since memory is
+ * addressed through them.
+ * @returns `size` bytes
+ */
+export function randomCode(prng: Prng, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  let offset = 0;
+  while (offset + 4 <= size) {
+    if (prng.below(5) === 0) {
+      view.setUint16(offset, compressed(prng), true);
+      offset += 2;
+    } else {
+      view.setUint32(offset, word(prng), true);
+      offset += 4;
+    }
+  }
+  return bytes;
+}
+
+/** How often each kind occurs. */
+const KINDS: readonly (readonly [weight: number, make: (prng: Prng) => number])[] = [
+  [14, (p) => 0x13 | rd(p) | (p.below(8) << 12) | rs1(p) | shamtOrImm(p)],
+  [5, (p) => 0x1b | rd(p) | (at([0, 0, 1, 5], p.below(4)) << 12) | rs1(p) | (p.below(32) << 20)],
+  [12, (p) => 0x33 | rd(p) | (p.below(8) << 12) | rs1(p) | rs2(p) | funct7(p)],
+  [8, (p) => 0x3b | rd(p) | (p.below(8) << 12) | rs1(p) | rs2(p) | funct7(p)],
+  [3, (p) => at([0x37, 0x17], p.below(2)) | rd(p) | (p.next32() & ~0xfff)],
+  [10, (p) => 0x03 | rd(p) | (p.below(7) << 12) | pointer(p) | near(p)],
+  [8, (p) => 0x23 | (p.below(4) << 12) | pointer(p) | rs2(p) | nearStore(p)],
+  [3, (p) => 0x07 | rd(p, true) | ((2 + p.below(2)) << 12) | pointer(p) | near(p)],
+  [3, (p) => 0x27 | ((2 + p.below(2)) << 12) | pointer(p) | rs2(p) | nearStore(p)],
+  [12, branch],
+  [2, jal],
+  [1, (p) => 0x67 | rd(p) | rs1(p) | near(p)],
+  [3, atomic],
+  [8, float],
+  [1, (p) => 0x43 | (p.below(4) << 2) | rd(p, true) | rs1(p) | rs2(p) | fused(p)],
+  [1, (p) => 0x73 | rd(p) | (at([1, 2, 3, 5, 6, 7], p.below(6)) << 12) | rs1(p) | csr(p)],
+  [1, system],
+];
+const TOTAL = KINDS.reduce((sum, [weight]) => sum + weight, 0);
+
+function word(prng: Prng): number {
+  let left = prng.below(TOTAL);
+  for (const [weight, make] of KINDS) {
+    if (left < weight) return make(prng) >>> 0;
+    left -= weight;
+  }
+  return 0;
+}
+
+/** Quadrant 2's funct3 4 is c.jr and c.jalr half of the time, which would leave the code too often. */
+function compressed(prng: Prng): number {
+  const half = prng.next32() & 0xffff;
+  if ((half & 3) === 3) return 0x0001;
+  const isJump = (half & 3) === 1 && half >>> 13 === 5;
+  const isRegisterJump = (half & 0x607f) === 0x4002;
+  const rd = (half >>> 7) & 31;
+  const writesPointer = (half & 3) !== 0 && rd >= 8 && rd <= 11;
+  return (isJump || isRegisterJump || writesPointer) && prng.below(8) !== 0 ? 0x0001 : half;
+}
+
+function rd(prng: Prng, isFloat = false): number {
+  const register = prng.below(32);
+  const isPointer = register >= 8 && register <= 11;
+  return (!isFloat && isPointer && prng.below(40) !== 0 ? 5 : register) << 7;
+}
+
+function rs1(prng: Prng): number {
+  return prng.below(32) << 15;
+}
+
+function rs2(prng: Prng): number {
+  return prng.below(32) << 20;
+}
+
+function pointer(prng: Prng): number {
+  return (prng.below(16) === 0 ? prng.below(32) : 8 + prng.below(4)) << 15;
+}
+
+function funct7(prng: Prng): number {
+  return at([0, 0, 0x20, 1, 1], prng.below(5)) << 25;
+}
+
+/** An I-immediate that is also a valid shift amount half of the time. */
+function shamtOrImm(prng: Prng): number {
+  const amount = prng.below(64) | (prng.below(2) << 10);
+  return (prng.below(2) === 0 ? amount : prng.next32()) << 20;
+}
+
+/** Mostly aligned to 8, sometimes across the end of a page. */
+function near(prng: Prng): number {
+  const offset = prng.below(4096) - 2048;
+  return (prng.below(6) === 0 ? offset : offset & ~7) << 20;
+}
+
+function nearStore(prng: Prng): number {
+  const offset = (near(prng) >> 20) & 0xfff;
+  return ((offset >>> 5) << 25) | ((offset & 31) << 7);
+}
+
+function branch(prng: Prng): number {
+  const offset = (prng.below(3) === 0 ? -prng.below(40) : 2 + prng.below(60)) * 2;
+  const funct3 = at([0, 1, 4, 5, 6, 7], prng.below(6));
+  const low = (((offset >> 1) & 15) << 8) | (((offset >> 11) & 1) << 7);
+  const high = (((offset >> 12) & 1) << 31) | (((offset >> 5) & 63) << 25);
+  return 0x63 | low | (funct3 << 12) | rs1(prng) | rs2(prng) | high;
+}
+
+function jal(prng: Prng): number {
+  const offset = (prng.below(1600) - 800) * 2;
+  const low = (((offset >> 12) & 0xff) << 12) | (((offset >> 11) & 1) << 20);
+  const high = (((offset >> 1) & 0x3ff) << 21) | (((offset >> 20) & 1) << 31);
+  return 0x6f | (at([0, 1, 1, 5], prng.below(4)) << 7) | low | high;
+}
+
+const ATOMICS: readonly number[] = [2, 3, 3, 1, 0, 4, 12, 8, 16, 20, 24, 28];
+
+function atomic(prng: Prng): number {
+  const funct5 = at(ATOMICS, prng.below(ATOMICS.length));
+  const source = funct5 === 2 ? 0 : rs2(prng);
+  const width = (2 + prng.below(2)) << 12;
+  return 0x2f | rd(prng) | width | pointer(prng) | source | (funct5 << 27);
+}
+
+const FLOATS: readonly (readonly [funct5: number, rs2: number, funct3: number])[] = [
+  [0, 32, 8],
+  [1, 32, 8],
+  [2, 32, 8],
+  [3, 32, 8],
+  [4, 32, 3],
+  [5, 32, 2],
+  [0x14, 32, 3],
+  [0x0b, 1, 8],
+  [0x08, 2, 8],
+  [0x18, 4, 8],
+  [0x1a, 4, 8],
+  [0x1c, 1, 2],
+  [0x1e, 1, 1],
+];
+
+function float(prng: Prng): number {
+  const [funct5, sources, funct3] = at(FLOATS, prng.below(FLOATS.length));
+  const rounding = at([0, 0, 1, 2, 3, 4, 7, 7, 7, 5], prng.below(10));
+  const selector = funct3 === 8 ? rounding : prng.below(funct3);
+  const format = prng.below(2) << 25;
+  return (
+    0x53 |
+    rd(prng, funct5 < 0x14) |
+    (selector << 12) |
+    rs1(prng) |
+    (prng.below(sources) << 20) |
+    format |
+    (funct5 << 27)
+  );
+}
+
+function fused(prng: Prng): number {
+  return (at([0, 7, 1], prng.below(3)) << 12) | (prng.below(2) << 25) | (prng.below(32) << 27);
+}
+
+function csr(prng: Prng): number {
+  return at([1, 2, 3, 1, 3, 0xc00, 0xc02, 0x300], prng.below(8)) << 20;
+}
+
+function system(prng: Prng): number {
+  return at([0x73, 0x100073, 0x0f, 0x100f, 0, 0xffffffff], prng.below(6));
+}

@@ -1,0 +1,208 @@
+import { describe, expect, test } from 'vitest';
+import { at } from '../../base/assert.ts';
+import { Prng } from '../../base/prng.ts';
+import * as layout from './hart-layout.ts';
+import { Interpreter } from './interpreter.ts';
+import { randomCode } from './random-code.ts';
+import { TRANSLATOR_BYTES, Translator } from './translator.ts';
+import * as trap from './trap.ts';
+
+// One memory:  0 hart | AREA jump cache | FRAMES code and data frames
+const AREA = 0x90000;
+const FRAMES = 0xa0000;
+const PAGE = 4096;
+const CODE_PAGES = 3;
+const DATA_PAGES = 6;
+const CODE_VPN = 0x10000;
+const DATA_VPN = 0x40000;
+/** Same TLB index as DATA_VPN, another page. */
+const DATA_ALIAS_VPN = DATA_VPN + layout.TLB_ENTRIES;
+/** The code frames a second time, elsewhere. */
+const CODE_ALIAS_VPN = 0x7ffff0000;
+
+const PROGRAMS = Number(process.env['FAULTLINE_DIFF_PROGRAMS'] ?? 12);
+const FIRST_SEED = Number(process.env['FAULTLINE_DIFF_SEED'] ?? 1);
+const LEAVES = 250;
+
+/** A hart, its memory and a page-table-less kernel: the same for both engines. */
+class Machine {
+  readonly memory = new WebAssembly.Memory({ initial: 16 });
+  readonly bytes = new Uint8Array(this.memory.buffer);
+  readonly view = new DataView(this.memory.buffer);
+  readonly engine: trap.Engine;
+
+  constructor(kind: 'interpreter' | 'translator') {
+    const interpreter = new Interpreter(() => this.memory.buffer);
+    this.engine =
+      kind === 'interpreter' ? interpreter : new Translator(this.memory, AREA, interpreter);
+    this.flush();
+    this.view.setBigInt64(layout.HART_RES_ADDR, -1n, true);
+  }
+
+  frame(pfn: number): number {
+    return FRAMES + pfn * PAGE;
+  }
+
+  flush(): void {
+    for (let n = 0; n < layout.TLB_ENTRIES; n++) this.evict(n);
+  }
+
+  evict(index: number): void {
+    const entry = layout.HART_TLB + index * layout.TLB_ENTRY_BYTES;
+    this.bytes.fill(0xff, entry, entry + layout.TLB_HOST);
+  }
+
+  /** Which frame lies at a page, and what may be done with it; the third data page is read-only. */
+  fill(vpn: number): boolean {
+    const table: [first: number, count: number, pfn: number, isCode: boolean][] = [
+      [CODE_VPN, CODE_PAGES, 0, true],
+      [CODE_ALIAS_VPN, CODE_PAGES, 0, true],
+      [DATA_VPN, DATA_PAGES, CODE_PAGES, false],
+      [DATA_ALIAS_VPN, DATA_PAGES, CODE_PAGES + 1, false],
+    ];
+    for (const [first, count, frame, isCode] of table) {
+      if (vpn < first || vpn >= first + count) continue;
+      const pfn = frame + vpn - first;
+      const entry = layout.HART_TLB + (vpn & (layout.TLB_ENTRIES - 1)) * layout.TLB_ENTRY_BYTES;
+      const isReadOnly = pfn === CODE_PAGES + 2;
+      this.view.setBigInt64(entry + layout.TLB_TAG_R, BigInt(isCode ? -1 : vpn), true);
+      this.view.setBigInt64(
+        entry + layout.TLB_TAG_W,
+        BigInt(isCode || isReadOnly ? -1 : vpn),
+        true,
+      );
+      this.view.setBigInt64(entry + layout.TLB_TAG_X, BigInt(isCode ? vpn : -1), true);
+      this.view.setUint32(entry + layout.TLB_HOST, this.frame(pfn), true);
+      this.view.setUint32(entry + layout.TLB_PFN, pfn, true);
+      return true;
+    }
+    return false;
+  }
+
+  get pc(): bigint {
+    return this.view.getBigInt64(layout.HART_PC, true);
+  }
+
+  set pc(value: bigint) {
+    this.view.setBigInt64(layout.HART_PC, value, true);
+  }
+
+  set(register: number, value: bigint): void {
+    if (register !== 0) this.view.setBigInt64(layout.HART_X + 8 * register, value, true);
+  }
+
+  /** Everything architectural, as text that shows a difference. */
+  dump(): string {
+    const lines: string[] = [];
+    const hex = (offset: number): string =>
+      this.view.getBigUint64(offset, true).toString(16).padStart(16, '0');
+    for (let n = 0; n < 32; n++) {
+      lines.push(`x${n} ${hex(layout.HART_X + 8 * n)} f${n} ${hex(layout.HART_F + 8 * n)}`);
+    }
+    lines.push(`pc ${hex(layout.HART_PC)} fcsr ${this.view.getInt32(layout.HART_FCSR, true)}`);
+    lines.push(`trap ${this.view.getInt32(layout.HART_TRAP, true)}`);
+    lines.push(`trapAddr ${hex(layout.HART_TRAP_ADDR)}`);
+    lines.push(`reservation ${hex(layout.HART_RES_ADDR)} ${hex(layout.HART_RES_VALUE)}`);
+    lines.push(`instret ${hex(layout.HART_INSTRET)} fuel ${hex(layout.HART_FUEL)}`);
+    return lines.join('\n');
+  }
+
+  content(): Uint8Array {
+    return this.bytes.subarray(FRAMES, this.frame(CODE_PAGES + DATA_PAGES + 1));
+  }
+}
+
+/** What the kernel does after a leave, from the hart's state and the generator alone. */
+function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
+  const random = prng.next32();
+  const address = machine.view.getBigUint64(layout.HART_TRAP_ADDR, true);
+  if (cause === trap.TRAP_BUDGET) {
+    if (random % 8 === 0) machine.evict(prng.below(layout.TLB_ENTRIES) & 15);
+    if (random % 32 === 1) machine.flush();
+    if (random % 64 === 2) rewrite(machine, prng);
+    return;
+  }
+  const isMiss =
+    cause === trap.TRAP_FETCH || cause === trap.TRAP_LOAD || cause === trap.TRAP_STORE;
+  if (isMiss) {
+    const tag =
+      cause === trap.TRAP_FETCH
+        ? layout.TLB_TAG_X
+        : cause === trap.TRAP_LOAD
+          ? layout.TLB_TAG_R
+          : layout.TLB_TAG_W;
+    const vpn = Number(address >> 12n);
+    if (machine.fill(vpn)) {
+      const entry = layout.HART_TLB + (vpn & (layout.TLB_ENTRIES - 1)) * layout.TLB_ENTRY_BYTES;
+      if (machine.view.getBigInt64(entry + tag, true) === BigInt(vpn)) return;
+    }
+  }
+  if (cause === trap.TRAP_FETCH) {
+    const page = random % 5 === 0 ? CODE_ALIAS_VPN : CODE_VPN;
+    machine.pc = BigInt(page * PAGE + ((random >>> 4) % (CODE_PAGES * PAGE)));
+    return;
+  }
+  const pc = Number(machine.pc) & (PAGE - 1);
+  const page = Number(machine.pc >> 12n) % 16;
+  const half = machine.bytes[machine.frame(page) + pc] as number;
+  machine.pc += (half & 3) === 3 ? 4n : 2n;
+}
+
+/** Changes an instruction under the engine, as a debugger would. */
+function rewrite(machine: Machine, prng: Prng): void {
+  const pfn = prng.below(CODE_PAGES);
+  const offset = prng.below(PAGE / 4) * 4;
+  machine.view.setUint32(machine.frame(pfn) + offset, 0x00150513, true); // addi a0,a0,1
+  machine.engine.invalidateFrame(pfn);
+}
+
+function prepare(machine: Machine, seed: number): void {
+  const prng = new Prng(seed);
+  machine.bytes.set(randomCode(prng, CODE_PAGES * PAGE), machine.frame(0));
+  for (let n = 0; n < (DATA_PAGES + 1) * PAGE; n++) {
+    machine.bytes[machine.frame(CODE_PAGES) + n] = prng.next32();
+  }
+  for (let n = 1; n < 32; n++) {
+    const wide = (BigInt(prng.next32()) << 32n) | BigInt(prng.next32());
+    machine.set(n, BigInt.asIntN(64, prng.below(2) === 0 ? wide : BigInt(prng.below(200) - 100)));
+    machine.view.setBigUint64(layout.HART_F + 8 * n, wide, true);
+  }
+  for (const register of [8, 9, 10, 11]) {
+    const vpn = at([DATA_VPN, DATA_ALIAS_VPN], prng.below(2)) + prng.below(DATA_PAGES);
+    machine.set(register, BigInt(vpn * PAGE + prng.below(PAGE / 8) * 8));
+  }
+  machine.pc = BigInt(CODE_VPN * PAGE);
+}
+
+function budget(prng: Prng): number {
+  const kind = prng.below(4);
+  if (kind === 0) return 1 + prng.below(8);
+  return kind === 1 ? 1 + prng.below(300) : 1 + prng.below(6000);
+}
+
+describe('translator and interpreter agree after every leave', () => {
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + PROGRAMS; seed++) {
+    test(`random program ${seed}`, () => {
+      const both = [new Machine('interpreter'), new Machine('translator')] as const;
+      for (const machine of both) prepare(machine, seed);
+      const choices = new Prng(seed ^ 0x5eed);
+      for (let leave = 0; leave < LEAVES; leave++) {
+        const amount = budget(choices);
+        const kernelSeed = choices.next32();
+        const [expected, got] = both.map((machine) => machine.engine.run(0, amount, 1));
+        const where = `program ${seed}, leave ${leave}, budget ${amount}\n`;
+        expect(`${where}${got}\n${both[1].dump()}`).toBe(`${where}${expected}\n${both[0].dump()}`);
+        expect(Buffer.compare(both[0].content(), both[1].content()), where).toBe(0);
+        for (const machine of both) {
+          resume(machine, expected as trap.TrapCause, new Prng(kernelSeed));
+        }
+      }
+      const {engine}=both[1]; if (engine instanceof Translator) console.log(seed, JSON.stringify(engine.counts), both[1].view.getBigInt64(layout.HART_INSTRET,true));
+    });
+  }
+});
+
+test('TRANSLATOR_BYTES fits between the hart and the frames of these tests', () => {
+  expect(layout.HART_BYTES).toBeLessThanOrEqual(AREA);
+  expect(AREA + TRANSLATOR_BYTES).toBeLessThanOrEqual(FRAMES);
+});
