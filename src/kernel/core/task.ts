@@ -1,5 +1,6 @@
 /** A task: one thread of a process as the kernel sees it. @linux include/linux/sched.h struct task_struct */
 import type { Thread } from '../../sched/thread.ts';
+import type { ErrnoRow } from '../errno-row.ts';
 import type { FdTable } from '../fs/file.ts';
 import type { Mm } from '../mm/mm-types.ts';
 import type { UserRegs } from './regs.ts';
@@ -23,6 +24,8 @@ export class Task {
   readonly children: Task[] = [];
   uid = 0;
   exiting = false;
+  /** The check that made its last system call fail, where the call keeps a table of them (errno-row.ts). */
+  why: ErrnoRow | null = null;
   /** Core dump in progress: faults must not wait for user space. */
   dumping = false;
   /**
@@ -40,8 +43,12 @@ export class Task {
   savedMask: bigint | null = null;
   /** Signals sent to this thread alone. */
   readonly pending: SigInfo[] = [];
+  /** sigaltstack(2); null: none. */
+  altStack: { readonly sp: number; readonly flags: number; readonly size: number } | null = null;
   /** @linux clear_child_tid */
   clearChildTid = 0;
+  /** Where the child stores its thread id when it first runs. @linux set_child_tid */
+  setChildTid = 0;
 
   constructor(
     tid: number,
