@@ -209,12 +209,12 @@ function bareYields(file: Source): string[] {
   return found;
 }
 
-/** A generator declared as `Generator<T>` or `Iterable<T>` hands out data to a `for`; it is no Steps. */
+/** A generator declared as `Generator<T>`, `Generator<T, void>` or `Iterable<T>` hands data to a `for`; it is no Steps. */
 function isIteration(generator: Node): boolean {
   const type = nodeField(nodeField(generator, 'returnType'), 'typeAnnotation');
   const args = nodeField(type, 'typeArguments')?.['params'];
   const name = nameOf(nodeField(type, 'typeName')) ?? '';
   return (
-    /^(Generator|Iterable|IterableIterator)$/.test(name) && Array.isArray(args) && args.length === 1
+    /^(Generator|Iterable|IterableIterator)$/.test(name) && Array.isArray(args) && args.length <= 2
   );
 }
