@@ -6,7 +6,7 @@ import type { Insn } from './decode.ts';
 import * as arithmetic from './fpu/arithmetic.ts';
 import * as compare from './fpu/compare.ts';
 import { fpConvert, fpFromInt, fpToInt } from './fpu/convert.ts';
-import { F32, F64, type Format, type FpFlags, RNE } from './fpu/format.ts';
+import { F32, F64, FLAG_NX, type Format, type FpFlags, RNE, RTZ } from './fpu/format.ts';
 import * as native from './fpu/native.ts';
 import type { Handler, HandlerRow } from './handler.ts';
 import { HART_FCSR } from './hart-layout.ts';
@@ -27,6 +27,9 @@ interface Precision {
   value(h: HartState, register: number): number;
   /** Never given a NaN. */
   setValue(h: HartState, register: number, value: number): void;
+  /** Which of a register's two words holds the sign. */
+  readonly signWord: number;
+  fma(a: number, b: number, c: number, flags: FpFlags): number;
 }
 
 const SINGLE: Precision = {
@@ -44,6 +47,8 @@ const SINGLE: Precision = {
     h.f32[h.f + 2 * register] = value;
     h.i32[h.f + 2 * register + 1] = -1;
   },
+  signWord: 0,
+  fma: native.fmaSingle,
 };
 
 const DOUBLE: Precision = {
@@ -57,6 +62,8 @@ const DOUBLE: Precision = {
   setValue: (h, register, value) => {
     h.f64[(h.f >>> 1) + register] = value;
   },
+  signWord: 1,
+  fma: native.fmaDouble,
 };
 
 /** The instruction's rounding mode, or -1 for an invalid one in frm (§11.2: then the instruction is illegal). */
@@ -98,6 +105,15 @@ function fused(p: Precision, negatesProduct: boolean, negatesAddend: boolean): H
   return (h, i) => {
     const rm = rounding(h, i);
     if (rm < 0) return TRAP_ILLEGAL;
+    if (rm === RNE) {
+      const left = negatesProduct ? -p.value(h, i.rs1) : p.value(h, i.rs1);
+      const addend = negatesAddend ? -p.value(h, i.rs3) : p.value(h, i.rs3);
+      const result = p.fma(left, p.value(h, i.rs2), addend, h.flags);
+      if (!Number.isNaN(result)) {
+        p.setValue(h, i.rd, result);
+        return accrue(h);
+      }
+    }
     const a = p.bits(h, i.rs1) ^ productSign;
     const c = p.bits(h, i.rs3) ^ addendSign;
     p.setBits(h, i.rd, arithmetic.fpFma(p.format, a, p.bits(h, i.rs2), c, rm, h.flags));
@@ -105,15 +121,36 @@ function fused(p: Precision, negatesProduct: boolean, negatesAddend: boolean): H
   };
 }
 
-function minMax(p: Precision, exact: typeof compare.fpMin): Handler {
+function minMax(
+  p: Precision,
+  fast: (a: number, b: number) => number,
+  exact: typeof compare.fpMin,
+): Handler {
   return (h, i) => {
+    const result = fast(p.value(h, i.rs1), p.value(h, i.rs2));
+    if (!Number.isNaN(result)) {
+      p.setValue(h, i.rd, result);
+      return NO_TRAP;
+    }
     p.setBits(h, i.rd, exact(p.format, p.bits(h, i.rs1), p.bits(h, i.rs2), h.flags));
     return accrue(h);
   };
 }
 
+/** FMV, FNEG and FABS are sign injections, so this is hot. */
 function signInject(p: Precision, kind: number): Handler {
   return (h, i) => {
+    const a = h.f + 2 * i.rs1;
+    const b = h.f + 2 * i.rs2;
+    if (p.signWord === 1 || (h.i32[a + 1] === -1 && h.i32[b + 1] === -1)) {
+      const top = h.i32[a + p.signWord] as number;
+      const other = h.i32[b + p.signWord] as number;
+      const sign = kind === 0 ? other : kind === 1 ? ~other : top ^ other;
+      const rd = h.f + 2 * i.rd;
+      h.i32[rd + 1 - p.signWord] = h.i32[a + 1 - p.signWord] as number;
+      h.i32[rd + p.signWord] = (top & 0x7fffffff) | (sign & 0x80000000);
+      return NO_TRAP;
+    }
     const bits = compare.fpSignInject(p.format, kind, p.bits(h, i.rs1), p.bits(h, i.rs2));
     p.setBits(h, i.rd, bits);
     return NO_TRAP;
@@ -149,6 +186,14 @@ function toInteger(p: Precision, width: number, isSigned: boolean): Handler {
   return (h, i) => {
     const rm = rounding(h, i);
     if (rm < 0) return TRAP_ILLEGAL;
+    const whole = Math.trunc(p.value(h, i.rs1));
+    const limit = width === 32 ? 2 ** 31 : 2 ** 53;
+    // C's casts truncate; NaN fails the comparison.
+    if (rm === RTZ && Math.abs(whole) < limit && (isSigned || whole >= 0)) {
+      if (whole !== p.value(h, i.rs1)) h.flags.bits |= FLAG_NX;
+      h.set(i.rd, whole | 0, Math.floor(whole / 2 ** 32));
+      return accrue(h);
+    }
     const value = fpToInt(p.format, p.bits(h, i.rs1), width, isSigned, rm, h.flags);
     h.setBig(i.rd, BigInt.asIntN(width, value));
     return accrue(h);
@@ -159,6 +204,11 @@ function fromInteger(p: Precision, width: number, isSigned: boolean): Handler {
   return (h, i) => {
     const rm = rounding(h, i);
     if (rm < 0) return TRAP_ILLEGAL;
+    const small = smallInteger(h, i.rs1, width, isSigned);
+    if (p.signWord === 1 ? !Number.isNaN(small) : Math.fround(small) === small) {
+      p.setValue(h, i.rd, small);
+      return NO_TRAP;
+    }
     const signed = BigInt.asIntN(width, h.signed(i.rs1));
     const value = isSigned ? signed : BigInt.asUintN(width, signed);
     p.setBits(h, i.rd, fpFromInt(p.format, value, rm, h.flags));
@@ -166,10 +216,26 @@ function fromInteger(p: Precision, width: number, isSigned: boolean): Handler {
   };
 }
 
+/** The integer as a host number, or NaN when it may not be exact. */
+function smallInteger(h: HartState, register: number, width: number, isSigned: boolean): number {
+  const lo = h.lo(register);
+  if (width === 32) return isSigned ? lo : lo >>> 0;
+  const hi = h.hi(register);
+  if (hi >= 2 ** 20 || hi < (isSigned ? -(2 ** 20) : 0)) return Number.NaN;
+  return hi * 2 ** 32 + (lo >>> 0);
+}
+
 function convert(from: Precision, to: Precision): Handler {
   return (h, i) => {
     const rm = rounding(h, i);
     if (rm < 0) return TRAP_ILLEGAL;
+    const value = from.value(h, i.rs1);
+    const result =
+      to.signWord === 1 ? value : rm === RNE ? native.doubleToSingle(value, h.flags) : Number.NaN;
+    if (!Number.isNaN(result)) {
+      to.setValue(h, i.rd, result);
+      return accrue(h);
+    }
     const bits = fpConvert(from.format, to.format, from.bits(h, i.rs1), rm, h.flags);
     to.setBits(h, i.rd, bits);
     return accrue(h);
@@ -193,8 +259,8 @@ function rows(p: Precision, fast: Readonly<Record<FastName, Native>>): readonly 
     [op.OP_FSGNJ_S, signInject(p, 0)],
     [op.OP_FSGNJN_S, signInject(p, 1)],
     [op.OP_FSGNJX_S, signInject(p, 2)],
-    [op.OP_FMIN_S, minMax(p, compare.fpMin)],
-    [op.OP_FMAX_S, minMax(p, compare.fpMax)],
+    [op.OP_FMIN_S, minMax(p, Math.min, compare.fpMin)],
+    [op.OP_FMAX_S, minMax(p, Math.max, compare.fpMax)],
     [op.OP_FLE_S, comparison(p, (a, b) => a <= b, compare.fpLe)],
     [op.OP_FLT_S, comparison(p, (a, b) => a < b, compare.fpLt)],
     [op.OP_FEQ_S, comparison(p, (a, b) => a === b, compare.fpEq)],

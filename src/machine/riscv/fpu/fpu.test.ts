@@ -232,3 +232,30 @@ test.each(PAIRS)('does %s give the exact result and flags where it gives any?', 
   }
   expect(answered).toBeGreaterThan(2000);
 });
+
+test.each([
+  ['fmaDouble', F64, native.fmaDouble],
+  ['fmaSingle', F32, native.fmaSingle],
+] as const)('does %s give the exact result and flags where it gives any?', (_name, f, fast) => {
+  const prng = new Prng(3);
+  const bits = f === F64 ? d : s;
+  let answered = 0;
+  for (let n = 0; n < 30_000; n++) {
+    const a = number(f, bits(randomDouble(prng)));
+    const b = number(f, bits(randomDouble(prng)));
+    // Half of the addends cancel the product, all or nearly.
+    const near = number(f, bits(-a * b)) * (1 + (prng.below(5) - 2) * 2 ** -(prng.below(30) + 22));
+    const c = number(f, bits(prng.below(2) === 0 ? near : randomDouble(prng)));
+    const flags = { bits: 0 };
+    const result = fast(a, b, c, flags);
+    if (Number.isNaN(result)) {
+      expect(flags.bits).toBe(0);
+      continue;
+    }
+    answered++;
+    const want = { bits: 0 };
+    expect(bits(result), `${a} ${b} ${c}`).toBe(fpFma(f, bits(a), bits(b), bits(c), RNE, want));
+    expect(flags.bits, `${a} ${b} ${c}`).toBe(want.bits);
+  }
+  expect(answered).toBeGreaterThan(10_000);
+});

@@ -75,6 +75,39 @@ export function sqrtSingle(a: number, flags: FpFlags): number {
   return narrow(root, isExact, flags);
 }
 
+/**
+ * a * b + c by exact parts and one sum rounded to odd (Boldo and Melquiond 2008, "Emulation of a FMA and correctly
+ * rounded sums: proved algorithms using rounding to odd").
+ */
+export function fmaDouble(a: number, b: number, c: number, flags: FpFlags): number {
+  if (!(Math.abs(c) < LARGE)) return DECLINED;
+  const product = a * b;
+  // A product that is exactly zero, not one that underflowed.
+  if ((a === 0 || b === 0) && product === 0) return product + c;
+  if (!inRange(a) || !inRange(b)) return DECLINED;
+  if (c === 0) return mulDouble(a, b, flags);
+  if (!inRange(c)) return DECLINED;
+  const productRest = productError(a, b, product);
+  const low = c + productRest;
+  const lowRest = sumError(c, productRest, low);
+  const high = product + low;
+  const highRest = sumError(product, low, high);
+  const rest = lowRest + highRest;
+  const restError = sumError(lowRest, highRest, rest);
+  const odd = toOdd(rest, restError);
+  const sum = high + odd;
+  if (restError !== 0 || sumError(high, odd, sum) !== 0) flags.bits |= FLAG_NX;
+  return sum === 0 ? 0 : sum;
+}
+
+/** The product of singles is exact in double; the sum rounded to odd narrows without double rounding. */
+export function fmaSingle(a: number, b: number, c: number, flags: FpFlags): number {
+  const product = a * b;
+  const sum = product + c;
+  const error = sumError(product, c, sum);
+  return narrow(toOdd(sum, error), error === 0, flags);
+}
+
 /** FCVT.S.D. */
 export function doubleToSingle(a: number, flags: FpFlags): number {
   return narrow(a, true, flags);
@@ -109,4 +142,23 @@ function productError(a: number, b: number, product: number): number {
   const bHigh = bBig - (bBig - b);
   const bLow = b - bHigh;
   return aHigh * bHigh - product + aHigh * bLow + aLow * bHigh + aLow * bLow;
+}
+
+/** Scratch for looking at a double's bits; means nothing between calls. */
+const oddDouble = new Float64Array(1);
+const oddWords = new Int32Array(oddDouble.buffer);
+
+/** `rounded + error` rounded to odd: exact, or the neighbouring double whose last bit is 1. */
+function toOdd(rounded: number, error: number): number {
+  if (error === 0 || !Number.isFinite(error)) return rounded;
+  oddDouble[0] = rounded;
+  const lo = oddWords[0] as number;
+  if ((lo & 1) === 1) return rounded;
+  if (error > 0 === rounded > 0) {
+    oddWords[0] = lo + 1;
+  } else {
+    oddWords[0] = lo - 1;
+    if (lo === 0) oddWords[1] = (oddWords[1] as number) - 1;
+  }
+  return oddDouble[0] as number;
 }
