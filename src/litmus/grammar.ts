@@ -1,0 +1,629 @@
+/**
+ * The grammar of `.flt`, on chevrotain: recursive descent that builds the AST as it goes. It knows the shape of a
+ * statement, not its verbs: `WORD operand…` is checked by elaborate.ts, which knows regions, files and system calls.
+ */
+import { EmbeddedActionsParser, type IToken, type TokenType } from 'chevrotain';
+import type {
+  Comparison,
+  Cond,
+  Event,
+  Expectation,
+  GeometryDecl,
+  Index,
+  Operand,
+  Pos,
+  Rule,
+  Statement,
+  ThreadDecl,
+  When,
+} from './ast.ts';
+import { EVENTS } from './ast.ts';
+import { LitmusError, notYet } from './error.ts';
+import { MESSAGES } from './messages.ts';
+import { showCond } from './print.ts';
+import * as t from './tokens.ts';
+
+/** Everything a file holds, in order; parse.ts puts it together. */
+export interface ParsedFile {
+  readonly name: string;
+  readonly title: string;
+  readonly items: readonly Item[];
+}
+
+export type Item =
+  | { readonly is: 'geometry'; readonly geometry: readonly GeometryDecl[] }
+  | { readonly is: 'setup'; readonly statement: Statement }
+  | { readonly is: 'thread'; readonly thread: ThreadDecl }
+  | { readonly is: 'finally'; readonly body: readonly Statement[]; readonly pos: Pos }
+  | { readonly is: 'rules'; readonly rules: readonly Rule[] }
+  | { readonly is: 'expectation'; readonly expectation: Expectation };
+
+type Rest = { readonly kind: 'operand' | 'call'; readonly operands: Operand[] };
+
+export class LitmusGrammar extends EmbeddedActionsParser {
+  constructor() {
+    super(t.TOKENS, { maxLookahead: 2, errorMessageProvider: MESSAGES, recoveryEnabled: false });
+    this.performSelfAnalysis();
+  }
+
+  readonly file: () => ParsedFile = this.RULE('file', () => {
+    const items: Item[] = [];
+    this.SUBRULE(this.separators);
+    this.CONSUME(t.Litmus);
+    const name = this.CONSUME(t.Name).image;
+    this.SUBRULE2(this.separators);
+    let title = '';
+    this.OPTION(() => {
+      title = this.SUBRULE(this.text);
+      this.SUBRULE3(this.separators);
+    });
+    this.MANY(() => {
+      const found = this.SUBRULE(this.item);
+      this.ACTION(() => items.push(...found));
+      this.SUBRULE4(this.separators);
+    });
+    return { name, title, items };
+  });
+
+  readonly item: () => Item[] = this.RULE('item', () =>
+    this.OR<Item[]>([
+      { ALT: () => [{ is: 'thread', thread: this.SUBRULE(this.thread) }] },
+      { ALT: () => [this.SUBRULE(this.process)] },
+      { ALT: () => [this.SUBRULE(this.final)] },
+      { ALT: () => [{ is: 'geometry', geometry: this.SUBRULE(this.geometry) }] },
+      { ALT: () => [{ is: 'rules', rules: this.SUBRULE(this.rule) }] },
+      { ALT: () => [this.SUBRULE(this.conditional)] },
+      { ALT: () => [{ is: 'setup', statement: this.SUBRULE(this.simple) }] },
+    ]),
+  );
+
+  readonly thread: () => ThreadDecl = this.RULE('thread', () => {
+    let daemon = false;
+    this.OPTION(() => {
+      this.CONSUME(t.Daemon);
+      daemon = true;
+    });
+    this.CONSUME(t.Thread);
+    const name = this.CONSUME(t.Name);
+    const body = this.SUBRULE(this.block);
+    return { name: name.image, daemon, body, pos: posOf(name) };
+  });
+
+  readonly process: () => Item = this.RULE('process', () => {
+    const start = this.CONSUME(t.Process);
+    this.CONSUME(t.Name);
+    this.CONSUME(t.Open);
+    this.SUBRULE(this.separators);
+    this.MANY(() => {
+      this.SUBRULE(this.item);
+      this.SUBRULE2(this.separators);
+    });
+    this.CONSUME(t.Close);
+    return this.ACTION((): Item => {
+      throw notYet(
+        'several processes in one file (`process`)',
+        posOf(start),
+        'a second address space comes from `fork NAME { … }` in a thread',
+      );
+    });
+  });
+
+  readonly final: () => Item = this.RULE('final', (): Item => {
+    const start = this.CONSUME(t.Finally);
+    const body = this.SUBRULE(this.block);
+    return { is: 'finally', body, pos: posOf(start) };
+  });
+
+  readonly geometry: () => GeometryDecl[] = this.RULE('geometry', () => {
+    const all: GeometryDecl[] = [];
+    this.CONSUME(t.Geometry);
+    this.AT_LEAST_ONE(() => {
+      const key = this.CONSUME(t.Name);
+      this.OPTION(() => this.CONSUME(t.Assign));
+      const value = this.SUBRULE(this.number);
+      this.OPTION2(() => this.CONSUME(t.Comma));
+      all.push({ key: key.image, value, pos: posOf(key) });
+    });
+    return all;
+  });
+
+  readonly rule: () => Rule[] = this.RULE('rule', () => {
+    return this.OR<Rule[]>([
+      {
+        ALT: () => {
+          this.CONSUME(t.Promised);
+          const rules: Rule[] = [];
+          this.AT_LEAST_ONE_SEP({
+            SEP: t.Comma,
+            DEF: () => {
+              const promise = this.CONSUME(t.Name);
+              rules.push({
+                kind: 'promise',
+                name: `promise ${promise.image}`,
+                subject: { kind: 'promise', promise: promise.image },
+                when: null,
+                pos: posOf(promise),
+              });
+            },
+          });
+          return rules;
+        },
+      },
+      { ALT: () => [this.SUBRULE(this.condRule)] },
+    ]);
+  });
+
+  readonly condRule: () => Rule = this.RULE('condRule', () => {
+    const start = this.OR([
+      { ALT: () => this.CONSUME(t.Never) },
+      { ALT: () => this.CONSUME(t.Always) },
+      { ALT: () => this.CONSUME(t.Exists) },
+    ]);
+    let name: string | null = null;
+    // A text that comes first is always the name, so that a forgotten colon is what the message speaks of.
+    this.OPTION({
+      MAX_LOOKAHEAD: 1,
+      DEF: () => {
+        name = this.SUBRULE(this.text);
+        this.CONSUME(t.Colon);
+      },
+    });
+    const cond = this.SUBRULE(this.cond);
+    return this.ACTION(() => makeRule(start, name, cond));
+  });
+
+  readonly conditional: () => Item = this.RULE('conditional', () => {
+    const versions: { op: Comparison; version: string }[] = [];
+    const patches: string[] = [];
+    let start: IToken | null = null;
+    this.AT_LEAST_ONE(() => {
+      this.OR([
+        {
+          ALT: () => {
+            const by = this.CONSUME(t.On);
+            start ??= by;
+            this.AT_LEAST_ONE_SEP({
+              SEP: t.Comma,
+              DEF: () => versions.push(this.SUBRULE(this.version)),
+            });
+          },
+        },
+        {
+          ALT: () => {
+            const by = this.CONSUME(t.With);
+            start ??= by;
+            const what = this.CONSUME(t.Name);
+            this.AT_LEAST_ONE_SEP2({
+              SEP: t.Comma,
+              DEF: () =>
+                this.OR2([
+                  { ALT: () => patches.push(this.CONSUME2(t.Name).image) },
+                  { ALT: () => versions.push(this.SUBRULE2(this.version)) },
+                ]),
+            });
+            this.ACTION(() => checkWith(what, patches, versions));
+          },
+        },
+      ]);
+    });
+    this.OPTION(() => this.CONSUME(t.Colon));
+    const pos = this.ACTION(() => (start === null ? { line: 0, column: 0 } : posOf(start)));
+    const when: When = { versions, patches, pos };
+    return this.OR3<Item>([
+      {
+        ALT: () => {
+          const rules = this.SUBRULE(this.rule);
+          return this.ACTION(
+            (): Item => ({ is: 'rules', rules: rules.map((rule) => ({ ...rule, when })) }),
+          );
+        },
+      },
+      {
+        ALT: () => {
+          const verb = this.CONSUME3(t.Name);
+          let breaks: string | null = null;
+          this.OPTION2(() => {
+            breaks = this.SUBRULE(this.text);
+          });
+          this.ACTION(() => checkOutcome(verb, breaks));
+          return { is: 'expectation', expectation: { when, breaks, pos } };
+        },
+      },
+    ]);
+  });
+
+  readonly version: () => { op: Comparison; version: string } = this.RULE('version', () => {
+    let op: Comparison = '==';
+    this.OPTION(() => {
+      op = this.CONSUME(t.Compare).image as Comparison;
+    });
+    return { op, version: this.CONSUME(t.Version).image };
+  });
+
+  readonly block: () => Statement[] = this.RULE('block', () => {
+    const body: Statement[] = [];
+    this.CONSUME(t.Open);
+    this.SUBRULE(this.separators);
+    this.MANY(() => {
+      body.push(this.SUBRULE(this.statement));
+      this.SUBRULE2(this.separators);
+    });
+    this.CONSUME(t.Close);
+    return body;
+  });
+
+  readonly statement: () => Statement = this.RULE('statement', () =>
+    this.OR<Statement>([
+      { ALT: () => this.SUBRULE(this.on) },
+      { ALT: () => this.SUBRULE(this.loop) },
+      { ALT: () => ({ kind: 'break', pos: posOf(this.CONSUME(t.Break)) }) },
+      { ALT: () => this.SUBRULE(this.simple) },
+    ]),
+  );
+
+  readonly on: () => Statement = this.RULE('on', (): Statement => {
+    const start = this.CONSUME(t.On);
+    const cond = this.SUBRULE(this.cond);
+    const then = this.SUBRULE(this.block);
+    let otherwise: Statement[] = [];
+    this.OPTION(() => {
+      this.CONSUME(t.Else);
+      otherwise = this.SUBRULE2(this.block);
+    });
+    return { kind: 'on', cond, then, otherwise, pos: posOf(start) };
+  });
+
+  readonly loop: () => Statement = this.RULE('loop', (): Statement => {
+    const start = this.CONSUME(t.Loop);
+    let times: number | null = null;
+    this.OPTION(() => {
+      times = this.SUBRULE(this.number);
+    });
+    const body = this.SUBRULE(this.block);
+    return { kind: 'loop', times, body, pos: posOf(start) };
+  });
+
+  /** `verb operand…`, `r = verb operand…`, `r = value`. */
+  readonly simple: () => Statement = this.RULE('simple', () => {
+    const first = this.CONSUME(t.Name);
+    return this.OR<Statement>([
+      {
+        ALT: () => {
+          this.CONSUME(t.Assign);
+          return this.SUBRULE(this.assigned, { ARGS: [first] });
+        },
+      },
+      {
+        ALT: () => {
+          const rest = this.SUBRULE(this.operands);
+          const block = this.SUBRULE(this.maybeBlock);
+          return this.ACTION(() => callOf(null, first, rest, block));
+        },
+      },
+    ]);
+  });
+
+  readonly assigned: (into: IToken) => Statement = this.RULE('assigned', (into: IToken) =>
+    this.OR<Statement>([
+      {
+        ALT: () => {
+          const value = this.SUBRULE(this.literal);
+          return this.ACTION(
+            (): Statement => ({ kind: 'set', into: into.image, value, pos: posOf(into) }),
+          );
+        },
+      },
+      {
+        ALT: () => {
+          const head = this.CONSUME(t.Name);
+          const rest = this.SUBRULE(this.afterHead, { ARGS: [head] });
+          const block = this.SUBRULE(this.maybeBlock);
+          return this.ACTION(() =>
+            rest.kind === 'operand'
+              ? setOf(into, rest.operands)
+              : callOf(into, head, rest.operands, block),
+          );
+        },
+      },
+    ]),
+  );
+
+  readonly afterHead: (head: IToken) => Rest = this.RULE('afterHead', (head: IToken) =>
+    this.OR<Rest>([
+      {
+        ALT: () => {
+          this.CONSUME(t.Dot);
+          const member = this.CONSUME(t.Name);
+          const plus = this.SUBRULE(this.offset);
+          return this.ACTION(
+            (): Rest => ({
+              kind: 'operand',
+              operands: [
+                {
+                  kind: 'member',
+                  base: head.image,
+                  member: member.image,
+                  plus,
+                  pos: posOf(head),
+                },
+              ],
+            }),
+          );
+        },
+      },
+      {
+        // `x - 1` is a difference; a call whose first argument is negative gets it through resolveSet.
+        IGNORE_AMBIGUITIES: true,
+        ALT: () => {
+          const plus = this.SUBRULE(this.sureOffset);
+          return this.ACTION(
+            (): Rest => ({
+              kind: 'operand',
+              operands: [{ kind: 'word', name: head.image, plus, pos: posOf(head) }],
+            }),
+          );
+        },
+      },
+      { ALT: () => ({ kind: 'call', operands: this.SUBRULE(this.operands) }) },
+    ]),
+  );
+
+  readonly maybeBlock: () => Statement[] | null = this.RULE('maybeBlock', () => {
+    let block: Statement[] | null = null;
+    this.OPTION(() => {
+      block = this.SUBRULE(this.block);
+    });
+    return block;
+  });
+
+  readonly operands: () => Operand[] = this.RULE('operands', () => {
+    const all: Operand[] = [];
+    this.MANY(() => {
+      all.push(this.SUBRULE(this.operand));
+      this.OPTION(() => this.CONSUME(t.Comma));
+    });
+    return all;
+  });
+
+  readonly operand: () => Operand = this.RULE('operand', () =>
+    this.OR<Operand>([
+      { ALT: () => this.SUBRULE(this.literal) },
+      { ALT: () => this.SUBRULE(this.named) },
+    ]),
+  );
+
+  readonly literal: () => Operand = this.RULE('literal', () =>
+    this.OR<Operand>([
+      {
+        ALT: () => {
+          let sign = 1;
+          this.OPTION(() => {
+            this.CONSUME(t.Minus);
+            sign = -1;
+          });
+          const token = this.CONSUME(t.Num);
+          return { kind: 'number', value: sign * Number(token.image), plus: 0, pos: posOf(token) };
+        },
+      },
+      {
+        ALT: () => {
+          const token = this.CONSUME(t.Text);
+          return { kind: 'string', value: token.image.slice(1, -1), plus: 0, pos: posOf(token) };
+        },
+      },
+    ]),
+  );
+
+  readonly named: () => Operand = this.RULE('named', () => {
+    const head = this.CONSUME(t.Name);
+    const pos = posOf(head);
+    const name = head.image;
+    return this.OR<Operand>([
+      {
+        ALT: () => {
+          this.CONSUME(t.OpenIndex);
+          const first = this.SUBRULE(this.index);
+          let last: Index | null = null;
+          this.OPTION(() => {
+            this.CONSUME(t.Range);
+            last = this.SUBRULE2(this.index);
+          });
+          this.CONSUME(t.CloseIndex);
+          const plus = this.SUBRULE(this.offset);
+          return { kind: 'place', region: name, first, last, plus, pos };
+        },
+      },
+      {
+        ALT: () => {
+          this.CONSUME(t.Dot);
+          const member = this.CONSUME2(t.Name).image;
+          const plus = this.SUBRULE2(this.offset);
+          return { kind: 'member', base: name, member, plus, pos };
+        },
+      },
+      {
+        ALT: () => {
+          const names = [name];
+          this.AT_LEAST_ONE(() => {
+            this.CONSUME(t.Bar);
+            names.push(this.CONSUME3(t.Name).image);
+          });
+          return { kind: 'flags', names, plus: 0, pos };
+        },
+      },
+      {
+        ALT: () => {
+          const plus = this.SUBRULE3(this.offset);
+          return { kind: 'word', name, plus, pos };
+        },
+      },
+    ]);
+  });
+
+  readonly index: () => Index = this.RULE('index', () =>
+    this.OR<Index>([
+      { ALT: () => this.SUBRULE(this.number) },
+      { ALT: () => this.CONSUME(t.Name).image },
+    ]),
+  );
+
+  readonly offset: () => number = this.RULE('offset', () => {
+    let plus = 0;
+    this.OPTION(() => {
+      plus = this.SUBRULE(this.sureOffset);
+    });
+    return plus;
+  });
+
+  readonly sureOffset: () => number = this.RULE('sureOffset', () => {
+    const sign = this.OR([
+      {
+        ALT: () => {
+          this.CONSUME(t.Plus);
+          return 1;
+        },
+      },
+      {
+        ALT: () => {
+          this.CONSUME(t.Minus);
+          return -1;
+        },
+      },
+    ]);
+    return sign * this.SUBRULE(this.number);
+  });
+
+  readonly number: () => number = this.RULE('number', () => Number(this.CONSUME(t.Num).image));
+  readonly text: () => string = this.RULE('text', () => this.CONSUME(t.Text).image.slice(1, -1));
+
+  readonly cond: () => Cond = this.RULE('cond', () => {
+    let left = this.SUBRULE(this.conjunction);
+    this.MANY(() => {
+      this.CONSUME(t.Or);
+      left = { kind: 'or', left, right: this.SUBRULE2(this.conjunction) };
+    });
+    return left;
+  });
+
+  readonly conjunction: () => Cond = this.RULE('conjunction', () => {
+    let left = this.SUBRULE(this.negation);
+    this.MANY(() => {
+      this.CONSUME(t.And);
+      left = { kind: 'and', left, right: this.SUBRULE2(this.negation) };
+    });
+    return left;
+  });
+
+  readonly negation: () => Cond = this.RULE('negation', () =>
+    this.OR<Cond>([
+      {
+        ALT: () => {
+          this.CONSUME(t.Not);
+          return { kind: 'not', of: this.SUBRULE(this.negation) };
+        },
+      },
+      {
+        ALT: () => {
+          this.CONSUME(t.OpenParen);
+          const cond = this.SUBRULE(this.cond);
+          this.CONSUME(t.CloseParen);
+          return cond;
+        },
+      },
+      { ALT: () => this.SUBRULE(this.relation) },
+    ]),
+  );
+
+  readonly relation: () => Cond = this.RULE('relation', () => {
+    const left = this.SUBRULE(this.operand);
+    return this.OR<Cond>([
+      {
+        ALT: () => {
+          const op = this.CONSUME(t.Compare).image as Comparison;
+          return { kind: 'compare', op, left, right: this.SUBRULE2(this.operand) };
+        },
+      },
+      {
+        ALT: () => {
+          this.CONSUME(t.Has);
+          const flag = this.CONSUME(t.Name);
+          return { kind: 'has', left, flag: flag.image, pos: posOf(flag) };
+        },
+      },
+      { ALT: () => ({ kind: 'truth', of: left }) },
+    ]);
+  });
+
+  readonly separators: () => void = this.RULE('separators', () => {
+    this.MANY(() =>
+      this.OR([{ ALT: () => this.CONSUME(t.NewLine) }, { ALT: () => this.CONSUME(t.Semicolon) }]),
+    );
+  });
+}
+
+/** Tokens that separate statements, for messages. */
+export const SEPARATORS: readonly TokenType[] = [t.NewLine, t.Semicolon];
+
+export function posOf(token: IToken): Pos {
+  return { line: token.startLine || 1, column: token.startColumn || 1 };
+}
+
+function callOf(
+  into: IToken | null,
+  verb: IToken,
+  operands: readonly Operand[],
+  block: readonly Statement[] | null,
+): Statement {
+  return {
+    kind: 'call',
+    into: into?.image ?? null,
+    verb: verb.image,
+    operands,
+    block,
+    pos: posOf(verb),
+  };
+}
+
+function setOf(into: IToken, operands: readonly Operand[]): Statement {
+  const [value] = operands;
+  if (value === undefined) throw new LitmusError('a value is missing', posOf(into));
+  return { kind: 'set', into: into.image, value, pos: posOf(into) };
+}
+
+function makeRule(start: IToken, name: string | null, cond: Cond): Rule {
+  const kind = start.image as 'never' | 'always' | 'exists';
+  const event = eventOf(cond);
+  return {
+    kind,
+    name: name ?? (event === null ? showCond(cond) : event),
+    subject: event === null ? { kind: 'cond', cond } : { kind: 'event', event },
+    when: null,
+    pos: posOf(start),
+  };
+}
+
+function eventOf(cond: Cond): Event | null {
+  if (cond.kind !== 'truth' || cond.of.kind !== 'word') return null;
+  const { name } = cond.of;
+  return EVENTS.find((event) => event === name) ?? null;
+}
+
+function checkWith(what: IToken, patches: readonly string[], versions: readonly unknown[]): void {
+  if (what.image === 'patch' && patches.length > 0) return;
+  if (what.image === 'profile' && versions.length > 0) return;
+  throw new LitmusError(
+    `\`with ${what.image}\` is not complete`,
+    posOf(what),
+    'write `with patch NAME` or `with profile 6.1`',
+  );
+}
+
+function checkOutcome(verb: IToken, breaks: string | null): void {
+  if (verb.image === 'breaks' && breaks !== null) return;
+  if (verb.image === 'holds' && breaks === null) return;
+  throw new LitmusError(
+    `expected a rule, \`breaks "rule"\` or \`holds\`, found \`${verb.image}\``,
+    posOf(verb),
+    'for example: with patch wp-no-flush breaks "stale data"',
+  );
+}
