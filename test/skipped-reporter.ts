@@ -5,7 +5,9 @@ export default class SkippedReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     for (const module of modules) {
       for (const skipped of module.children.allTests('skipped')) {
-        process.stdout.write(`skipped: ${skipped.fullName} (${module.relativeModuleId})\n`);
+        const result = skipped.result();
+        const why = result.state === 'skipped' && result.note ? `: ${result.note}` : '';
+        process.stdout.write(`skipped: ${skipped.fullName}${why} (${module.relativeModuleId})\n`);
       }
     }
   }
