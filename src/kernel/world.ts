@@ -1,5 +1,6 @@
 /** Everything one kernel knows: the machine, the scheduler, tasks and global tables (decision 8). */
 import { at } from '../base/assert.ts';
+import type { Prng } from '../base/prng.ts';
 import { enterMachine } from '../machine/current.ts';
 import { Machine, type MachineOptions } from '../machine/machine.ts';
 import { enterSched } from '../sched/current.ts';
@@ -9,6 +10,7 @@ import { Sched } from '../sched/sched.ts';
 import { CELL_RCU } from './cells.ts';
 import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
+import type { Console } from './fs/console.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Mm } from './mm/mm-types.ts';
 import type { Overrides } from './seam.ts';
@@ -38,6 +40,14 @@ export class World {
   setupTask: Task | null = null;
   readonly futexes: FutexTable;
   readonly sysctl: Sysctl = { ...DEFAULT_SYSCTL };
+  /** Lets a new task run: the guest run loop and litmus each have their way. */
+  startTask: (task: Task) => void = () => undefined;
+  /** Standard streams of guests; null: output vanishes, input is empty. */
+  console: Console | null = null;
+  /** What getrandom(2) draws from. */
+  random: Prng | null = null;
+  /** What uname(2) says. */
+  release = '6.18.0';
   nextPid = 1;
   nextMm = 1;
 
@@ -56,6 +66,11 @@ export class World {
     const { running } = this.sched;
     const task = running === null ? this.setupTask : this.taskOfThread.get(running.id);
     return task ?? at(this.tasks, 0);
+  }
+
+  /** The hart a new guest task runs on: they take turns. */
+  nextHart(): number {
+    return this.tasks.length % this.machine.tlbs.length;
   }
 
   /** Whose free lists an allocation comes from now. */

@@ -67,6 +67,7 @@ export const EFBIG: number = TABLE.EFBIG;
 export const ENOSPC: number = TABLE.ENOSPC;
 export const ESPIPE: number = TABLE.ESPIPE;
 export const EPIPE: number = TABLE.EPIPE;
+export const ENAMETOOLONG: number = TABLE.ENAMETOOLONG;
 export const ERANGE: number = TABLE.ERANGE;
 export const EDEADLK: number = TABLE.EDEADLK;
 export const ENOSYS: number = TABLE.ENOSYS;

@@ -47,7 +47,20 @@ export function createThread(leader: Task, options: TaskOptions): Task {
     leader.parent,
   );
   task.uid = leader.uid;
+  task.group = leader.group;
+  leader.group.threads.push(task);
   return addTask(world, task);
+}
+
+/** A child process in the parent's address space with descriptors of its own: vfork(2), clone(CLONE_VM). */
+export function createSharer(parent: Task, options: TaskOptions): Task {
+  const mm = parent.mmOrDie;
+  mmAddUser(mm);
+  const tid = newPid();
+  const { hart, owner } = options;
+  const child = new Task(tid, tid, options.name, mm, parent.files.clone(), hart, owner, parent);
+  inherit(child, parent);
+  return addTask(world, child);
 }
 
 /**
@@ -61,8 +74,15 @@ export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | numb
   const tid = newPid();
   const { hart, owner } = options;
   const child = new Task(tid, tid, options.name, mm, parent.files.clone(), hart, owner, parent);
-  child.uid = parent.uid;
+  inherit(child, parent);
   return addTask(world, child);
+}
+
+/** What fork copies besides memory and descriptors: credentials, signal handlers and mask. fork(2) */
+function inherit(child: Task, parent: Task): void {
+  child.uid = parent.uid;
+  child.blocked = parent.blocked;
+  for (const [signo, action] of parent.group.actions) child.group.actions.set(signo, action);
 }
 
 /** Process ids are handed out in order, so two that ask at once race. */

@@ -45,7 +45,7 @@ function word(bytes: Uint8Array): number {
 function* lockAndRead(task: Task, address: number): Steps<number | null> {
   for (;;) {
     yield* lock(world.futexes.lock);
-    const now = copyFromUserNofault(task, address, 4);
+    const now = yield* copyFromUserNofault(task, address, 4);
     if (typeof now !== 'number') return word(now);
     unlock(world.futexes.lock);
     const faulted = yield* copyFromUser(task, address, 4);

@@ -1,4 +1,5 @@
 /** What the threads of a process share besides memory: signal handlers, pending signals, the end. @linux signal_struct, sighand_struct */
+import { Waiters } from '../fs/waiters.ts';
 import type { Task } from './task.ts';
 
 export interface SigAction {
@@ -31,6 +32,8 @@ export class ThreadGroup {
   zombie = false;
   /** Waited for and gone. */
   reaped = false;
+  /** Told when a child ends. */
+  readonly childEvents: Waiters = new Waiters();
 
   constructor(leader: Task) {
     this.leader = leader;

@@ -1,0 +1,54 @@
+/** From a path to a file. The tree is fixed: procfs of the caller and a few devices. @linux fs/namei.c */
+import type { Steps } from '../../sched/op.ts';
+import { ENOENT } from '../../uapi/errno.ts';
+import { S_IFCHR } from '../../uapi/fcntl.ts';
+import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
+import { asciiFile } from './bytes-file.ts';
+import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
+import { procMaps } from './proc/maps.ts';
+import { openPagemap } from './proc/pagemap.ts';
+
+const NULL_OPS: FileOps = {
+  kind: 'null',
+  *read(): Steps<Uint8Array | number> {
+    return new Uint8Array(0);
+  },
+  *write(_task, _file, data): Steps<number> {
+    return data.length;
+  },
+  poll: () => POLLIN | POLLOUT,
+  stat: () => ({ size: 0, mode: S_IFCHR | 0o666 }),
+};
+const ZERO_OPS: FileOps = {
+  ...NULL_OPS,
+  kind: 'zero',
+  *read(_task, _file, count): Steps<Uint8Array | number> {
+    return new Uint8Array(count);
+  },
+};
+
+type Opener = (task: Task, flags: number, path: string) => File;
+
+const TREE: Readonly<Record<string, Opener>> = {
+  '/dev/null': (_task, flags, path) => new File(NULL_OPS, flags, null, path),
+  '/dev/zero': (_task, flags, path) => new File(ZERO_OPS, flags, null, path),
+  '/proc/self/maps': (task, _flags, path) => asciiFile(procMaps(task.mmOrDie), path),
+  '/proc/self/pagemap': (task, flags) => openPagemap(task.mmOrDie, flags),
+  '/proc/sys/vm/unprivileged_userfaultfd': (_task, _flags, path) =>
+    asciiFile(`${world.sysctl.unprivilegedUserfaultfd}\n`, path),
+  '/proc/sys/vm/overcommit_memory': (_task, _flags, path) =>
+    asciiFile(`${world.sysctl.overcommitMemory}\n`, path),
+  '/proc/sys/vm/max_map_count': (_task, _flags, path) =>
+    asciiFile(`${world.sysctl.maxMapCount}\n`, path),
+};
+
+/** Every path that can be opened. */
+export const PATHS: readonly string[] = Object.keys(TREE);
+
+/** Opens a path. `/proc/PID` of the caller is `/proc/self`. @returns a file with one reference, or -ENOENT */
+export function openPath(task: Task, path: string, flags: number): File | number {
+  const name = path.replace(new RegExp(`^/proc/(${task.tgid}|thread-self)/`), '/proc/self/');
+  const opener = Object.hasOwn(TREE, name) ? TREE[name] : undefined;
+  return opener === undefined ? -ENOENT : opener(task, flags, name);
+}
