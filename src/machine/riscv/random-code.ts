@@ -1,10 +1,23 @@
 import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
+import { decode } from './decode.ts';
+import { expand } from './decode-compressed.ts';
+import {
+  OP_BEQ,
+  OP_BGEU,
+  OP_EBREAK,
+  OP_ILLEGAL,
+  OP_JAL,
+  OP_JALR,
+  OP_LB,
+  OP_LWU,
+  OP_SB,
+  OP_SD,
+} from './ops.ts';
 
 /**
  * Random RV64GC code for comparing engines: every 32-bit operation of the unprivileged ISA, compressed halves, and
- * jumps that mostly stay near, so that loops arise. s0, s1, a0 and a1 (x8..x11) are rarely written, since memory is
- * addressed through them.
+ * jumps that mostly stay near, so that loops arise.
  * @returns `size` bytes
  */
 export function randomCode(prng: Prng, size: number): Uint8Array {
@@ -25,10 +38,10 @@ export function randomCode(prng: Prng, size: number): Uint8Array {
 
 /** How often each kind occurs. */
 const KINDS: readonly (readonly [weight: number, make: (prng: Prng) => number])[] = [
-  [14, (p) => 0x13 | rd(p) | (p.below(8) << 12) | rs1(p) | shamtOrImm(p)],
+  [14, immediate],
   [5, (p) => 0x1b | rd(p) | (at([0, 0, 1, 5], p.below(4)) << 12) | rs1(p) | (p.below(32) << 20)],
-  [12, (p) => 0x33 | rd(p) | (p.below(8) << 12) | rs1(p) | rs2(p) | funct7(p)],
-  [8, (p) => 0x3b | rd(p) | (p.below(8) << 12) | rs1(p) | rs2(p) | funct7(p)],
+  [12, registers],
+  [8, registersW],
   [3, (p) => at([0x37, 0x17], p.below(2)) | rd(p) | (p.next32() & ~0xfff)],
   [10, (p) => 0x03 | rd(p) | (p.below(7) << 12) | pointer(p) | near(p)],
   [8, (p) => 0x23 | (p.below(4) << 12) | pointer(p) | rs2(p) | nearStore(p)],
@@ -36,7 +49,7 @@ const KINDS: readonly (readonly [weight: number, make: (prng: Prng) => number])[
   [3, (p) => 0x27 | ((2 + p.below(2)) << 12) | pointer(p) | rs2(p) | nearStore(p)],
   [12, branch],
   [2, jal],
-  [1, (p) => 0x67 | rd(p) | rs1(p) | near(p)],
+  [1, (p) => 0x67 | rd(p) | (at([1, 1, 5, 6], p.below(4)) << 15)],
   [3, atomic],
   [8, float],
   [1, (p) => 0x43 | (p.below(4) << 2) | rd(p, true) | rs1(p) | rs2(p) | fused(p)],
@@ -54,21 +67,44 @@ function word(prng: Prng): number {
   return 0;
 }
 
-/** Quadrant 2's funct3 4 is c.jr and c.jalr half of the time, which would leave the code too often. */
+/** sp, s0, s1, a0 and a1: memory is addressed through them, so they are rarely written. */
+function isPointer(register: number): boolean {
+  return register === 2 || (register >= 8 && register <= 11);
+}
+
+/** Mostly a legal one that keeps the pointers and does not jump far. */
 function compressed(prng: Prng): number {
-  const half = prng.next32() & 0xffff;
-  if ((half & 3) === 3) return 0x0001;
-  const isJump = (half & 3) === 1 && half >>> 13 === 5;
-  const isRegisterJump = (half & 0x607f) === 0x4002;
-  const rd = (half >>> 7) & 31;
-  const writesPointer = (half & 3) !== 0 && rd >= 8 && rd <= 11;
-  return (isJump || isRegisterJump || writesPointer) && prng.below(8) !== 0 ? 0x0001 : half;
+  for (;;) {
+    const half = prng.next32() & 0xffff;
+    if ((half & 3) === 3) continue;
+    if (prng.below(500) === 0) return half;
+    const insn = decode(expand(half));
+    const isStore = insn.op >= OP_SB && insn.op <= OP_SD;
+    const isLoad = insn.op >= OP_LB && insn.op <= OP_LWU;
+    const writes = insn.op < OP_BEQ || (insn.op > OP_BGEU && !isStore);
+    if (insn.op === OP_ILLEGAL || insn.op === OP_EBREAK) continue;
+    if ((insn.op === OP_JAL || insn.op === OP_JALR) && prng.below(8) !== 0) continue;
+    if (writes && isPointer(insn.rd)) continue;
+    if ((isLoad || isStore) && !isPointer(insn.rs1)) continue;
+    return half;
+  }
+}
+
+function registers(prng: Prng): number {
+  const funct7 = at([0, 0, 0x20, 1, 1], prng.below(5));
+  const funct3 = funct7 === 0x20 ? at([0, 5], prng.below(2)) : prng.below(8);
+  return 0x33 | rd(prng) | (funct3 << 12) | rs1(prng) | rs2(prng) | (funct7 << 25);
+}
+
+function registersW(prng: Prng): number {
+  const funct7 = at([0, 0x20, 1], prng.below(3));
+  const funct3 = funct7 === 1 ? at([0, 4, 5, 6, 7], prng.below(5)) : at([0, 5], prng.below(2));
+  return 0x3b | rd(prng) | (funct3 << 12) | rs1(prng) | rs2(prng) | (funct7 << 25);
 }
 
 function rd(prng: Prng, isFloat = false): number {
   const register = prng.below(32);
-  const isPointer = register >= 8 && register <= 11;
-  return (!isFloat && isPointer && prng.below(40) !== 0 ? 5 : register) << 7;
+  return (!isFloat && isPointer(register) && prng.below(100) !== 0 ? 5 : register) << 7;
 }
 
 function rs1(prng: Prng): number {
@@ -80,17 +116,14 @@ function rs2(prng: Prng): number {
 }
 
 function pointer(prng: Prng): number {
-  return (prng.below(16) === 0 ? prng.below(32) : 8 + prng.below(4)) << 15;
+  return (prng.below(60) === 0 ? prng.below(32) : at([2, 8, 9, 10, 11], prng.below(5))) << 15;
 }
 
-function funct7(prng: Prng): number {
-  return at([0, 0, 0x20, 1, 1], prng.below(5)) << 25;
-}
-
-/** An I-immediate that is also a valid shift amount half of the time. */
-function shamtOrImm(prng: Prng): number {
-  const amount = prng.below(64) | (prng.below(2) << 10);
-  return (prng.below(2) === 0 ? amount : prng.next32()) << 20;
+function immediate(prng: Prng): number {
+  const funct3 = prng.below(8);
+  const amount = prng.below(64) | (funct3 === 5 ? prng.below(2) << 10 : 0);
+  const imm = (funct3 & 3) === 1 ? amount : prng.next32();
+  return 0x13 | rd(prng) | (funct3 << 12) | rs1(prng) | (imm << 20);
 }
 
 /** Mostly aligned to 8, sometimes across the end of a page. */
@@ -146,7 +179,7 @@ const FLOATS: readonly (readonly [funct5: number, rs2: number, funct3: number])[
 
 function float(prng: Prng): number {
   const [funct5, sources, funct3] = at(FLOATS, prng.below(FLOATS.length));
-  const rounding = at([0, 0, 1, 2, 3, 4, 7, 7, 7, 5], prng.below(10));
+  const rounding = at([0, 0, 1, 2, 3, 4, 7, 7, 7, 7], prng.below(10));
   const selector = funct3 === 8 ? rounding : prng.below(funct3);
   const format = prng.below(2) << 25;
   return (
@@ -165,7 +198,7 @@ function fused(prng: Prng): number {
 }
 
 function csr(prng: Prng): number {
-  return at([1, 2, 3, 1, 3, 0xc00, 0xc02, 0x300], prng.below(8)) << 20;
+  return at([1, 1, 1, 1, 3, 0xc00, 0xc02, 0x300], prng.below(8)) << 20;
 }
 
 function system(prng: Prng): number {

@@ -24,12 +24,12 @@ import { type Engine, TRAP_BUDGET, type TrapCause } from './trap.ts';
 /** Bytes of the World's memory that a translator takes for itself. */
 export const TRANSLATOR_BYTES: number = JUMP_CACHE_BYTES;
 
-/** Executions of cold code before it is worth a translation. */
+/** Executions of cold code before it is worth a translation, and before it does not wait for a full batch any more. */
 const HOT = 24;
-/** The same for code inside a unit that is no entry yet, where a trap or the end of a slice left it. */
-const HOT_INSIDE = 512;
-/** Executions beyond hot that do not wait for a full batch any more. */
-const URGENT = 40;
+const URGENT_TIMES = 3;
+/** The same, times HOT, for code inside a unit that is no entry yet: a trap or the end of a slice left it there. */
+const INSIDE_TIMES = 20;
+const INSIDE_URGENT_TIMES = 22;
 /** Units of one module. */
 const BATCH = 16;
 /** Instructions between two returns to the dispatcher: V8 replaces code by a faster tier only when it is entered. */
@@ -60,6 +60,7 @@ export class Translator implements Engine {
   readonly #workshop: Workshop;
   readonly #pages: PageCache = new PageCache();
   readonly #harts: Set<number> = new Set();
+  readonly #hot: number;
   #wanted: Wanted[] = [];
   #words: Int32Array;
   #code: DataView;
@@ -67,11 +68,18 @@ export class Translator implements Engine {
   /**
    * @param memory the World's memory
    * @param area byte address of TRANSLATOR_BYTES in it, a multiple of 8, which nothing else uses
+   * @param hot executions of a block before it is translated; never shows but in speed
    */
-  constructor(memory: WebAssembly.Memory, area: number, interpreter: Interpreter) {
+  constructor(
+    memory: WebAssembly.Memory,
+    area: number,
+    interpreter: Interpreter,
+    hot: number = HOT,
+  ) {
     assert(area % 8 === 0, `translator's area at ${area} is not aligned to 8`);
     this.#memory = memory;
     this.#interpreter = interpreter;
+    this.#hot = hot;
     this.#words = new Int32Array(memory.buffer);
     this.#code = new DataView(memory.buffer);
     this.#jumps = new JumpCache(area);
@@ -179,10 +187,11 @@ export class Translator implements Engine {
     const host = (this.#words[(entry + TLB_HOST) >>> 2] as number) >>> 0;
     const heat = page.heat[half] as number;
     if (heat < 0xffff) page.heat[half] = heat + 1;
-    if (heat === HOT_INSIDE || (heat === HOT && !page.isCovered(offset))) {
+    const hot = this.#hot;
+    if (heat === hot * INSIDE_TIMES || (heat === hot && !page.isCovered(offset))) {
       this.#wanted.push({ page, offset, host });
     }
-    const isUrgent = heat === HOT + URGENT || heat === HOT_INSIDE + URGENT;
+    const isUrgent = heat === hot * URGENT_TIMES || heat === hot * INSIDE_URGENT_TIMES;
     if (this.#wanted.length >= BATCH || (isUrgent && this.#wanted.length > 0)) this.#translate();
     let length = page.lengths[half] as number;
     if (length === 0) {
