@@ -1,5 +1,6 @@
 /**
- * The last line of `.ci/run`: `N passed, N failed`, with `, N skipped` when there are any. Exit status 1 when anything failed. Plain JavaScript, since it must speak when the build is broken.
+ * The last line of `.ci/run`: `N passed, N failed`, with `, N skipped` when there are any. Exit status 1 when anything
+ * failed. Plain JavaScript, since it must speak when the build is broken.
  *
  * node scripts/ci-summary.mjs VITEST_JSON STATUS_OF_NPM_TEST FAILED_CHECKS
  */
