@@ -11,8 +11,9 @@ import { BareGuest } from '../riscv/bare-guest.ts';
 import { type Program, randomProgram, SCRATCH_BYTES, SLOT_BYTES } from './riscv-programs.ts';
 
 /**
- * Development test: the interpreter against qemu-riscv64 on random programs, every register compared after every
- * block. FAULTLINE_ORACLE_PROGRAMS=N runs N programs, FAULTLINE_ORACLE_SEED=S begins at another seed.
+ * Development test: the interpreter against qemu-riscv64 on random programs, every register
+ * compared after every block. FAULTLINE_ORACLE_PROGRAMS=N runs N programs, FAULTLINE_ORACLE_SEED=S
+ * begins at another seed.
  */
 const GCC = 'riscv64-linux-gnu-gcc';
 const QEMU = 'qemu-riscv64-static';

@@ -2,9 +2,10 @@ import { at } from '../../src/base/assert.ts';
 import type { Prng } from '../../src/base/prng.ts';
 
 /**
- * Random riscv64 programs for comparing engines. A program is a row of blocks; each loads every register with chosen
- * values, executes a few random instructions, and writes every register and fcsr to its slot of the result.
- * x2 and x8 always point into the scratch buffer and x4 to the result slot; no instruction writes them.
+ * Random riscv64 programs for comparing engines. A program is a row of blocks; each loads every
+ * register with chosen values, executes a few random instructions, and writes every register and
+ * fcsr to its slot of the result. x2 and x8 always point into the scratch buffer and x4 to the
+ * result slot; no instruction writes them.
  */
 
 /** Bytes of result per block: x0..x31, f0..f31, fcsr. */

@@ -10,17 +10,19 @@ const FIRST_FRAME = Math.ceil(layout.HART_BYTES / 4096);
 export type Permissions = 'r' | 'rw' | 'rx' | 'rwx' | 'x';
 
 /**
- * A hart and some frames without a kernel: tests fill the TLB by hand. Frames are handed out in order, so neighbouring
- * guest pages are neighbours in memory only if mapped one after the other.
+ * A hart and some frames without a kernel: tests fill the TLB by hand. Frames are handed out in
+ * order, so neighbouring guest pages are neighbours in memory only if mapped one after the other.
  */
 export class BareGuest {
   readonly memory: WebAssembly.Memory;
   readonly hart = 0;
   readonly #pages = new Map<bigint, number>();
-  #nextFrame = FIRST_FRAME;
+  #nextFrame: number;
 
-  constructor(frames: number) {
-    this.memory = new WebAssembly.Memory({ initial: Math.ceil((FIRST_FRAME + frames) / 16) });
+  /** @param firstFrame the frame that is handed out first, beyond the hart's own */
+  constructor(frames: number, firstFrame = FIRST_FRAME) {
+    this.#nextFrame = firstFrame;
+    this.memory = new WebAssembly.Memory({ initial: Math.ceil((firstFrame + frames) / 16) });
     const tlb = new Uint8Array(this.memory.buffer, layout.HART_TLB, layout.HART_BYTES - 1024);
     tlb.fill(0xff);
     this.view.setBigInt64(layout.HART_RES_ADDR, -1n, true);

@@ -71,7 +71,7 @@ test('every expansion is an instruction, and reserved encodings are few', () => 
     if (word === 0) reserved++;
     else expect(decode(word).op, half.toString(16)).not.toBe(OP_ILLEGAL);
   }
-  // funct3 100 of quadrant 0: 2048; C.ADDI4SPN by 0: 8; C.ADDIW to x0: 64; C.LUI and C.ADDI16SP by 0: 32;
-  // the two word operations: 128; C.LWSP and C.LDSP to x0: 128; C.JR x0: 1.
+  // funct3 100 of quadrant 0: 2048; C.ADDI4SPN by 0: 8; C.ADDIW to x0: 64; C.LUI and C.ADDI16SP by
+  // 0: 32; the two word operations: 128; C.LWSP and C.LDSP to x0: 128; C.JR x0: 1.
   expect(reserved).toBe(2048 + 8 + 64 + 32 + 128 + 128 + 1);
 });

@@ -1,6 +1,7 @@
 /**
- * Compressed instructions as the 32-bit words they stand for, so that everything behind the decoder knows one
- * instruction set. RISC-V Unprivileged ISA 20191213, chapter 16; the RV64 column of tables 16.5–16.7.
+ * Compressed instructions as the 32-bit words they stand for, so that everything behind the decoder
+ * knows one instruction set. RISC-V Unprivileged ISA 20191213, chapter 16; the RV64 column of
+ * tables 16.5–16.7.
  */
 
 /**
@@ -38,7 +39,10 @@ const EBREAK = 0x00100073;
 const RA = 1;
 const SP = 2;
 
-/** Table 16.5: stack-pointer-relative address, and loads and stores between the popular registers x8..x15. */
+/**
+ * Table 16.5: stack-pointer-relative address, and loads and stores between the popular registers
+ * x8..x15.
+ */
 function quadrant0(half: number, funct3: number): number {
   const rd = popular(half >>> 2);
   const rs1 = popular(half >>> 7);

@@ -1,8 +1,9 @@
 import * as op from './ops.ts';
 
 /**
- * Turns a 32-bit instruction word into plain fields. Encodings: RISC-V Unprivileged ISA 20191213, chapter 24
- * ("RV32/64G Instruction Set Listings"); the tables below are indexed by the funct3/funct5/funct7 columns printed there.
+ * Turns a 32-bit instruction word into plain fields. Encodings: RISC-V Unprivileged ISA 20191213,
+ * chapter 24 ("RV32/64G Instruction Set Listings"); the tables below are indexed by the
+ * funct3/funct5/funct7 columns printed there.
  */
 export interface Insn {
   /** One of the OP_ constants of ops.ts; OP_ILLEGAL for what a user program may not execute. */
@@ -12,15 +13,16 @@ export interface Insn {
   readonly rs1: number;
   readonly rs2: number;
   readonly rs3: number;
-  /** Signed 32 bits: the immediate sign-extended (LUI and AUIPC already shifted by 12), or the shift amount. */
+  /**
+   * Signed 32 bits: the immediate sign-extended (LUI and AUIPC already shifted by 12), or the shift
+   * amount.
+   */
   readonly imm: number;
   /** Rounding mode 0..4, or 7 for the one in fcsr; 0 where the instruction has none. */
   readonly rm: number;
   /** The CSR's number, for CSRR* only. */
   readonly csr: number;
 }
-
-export * from './ops.ts';
 
 /** The rounding mode that means "the one in fcsr" (table 11.1). */
 export const RM_DYN = 7;
@@ -76,7 +78,10 @@ export function decode(word: number): Insn {
   }
 }
 
-/** How many bytes the instruction has whose first 16 bits these are; longer formats do not occur in RV64GC. */
+/**
+ * How many bytes the instruction has whose first 16 bits these are; longer formats do not occur in
+ * RV64GC.
+ */
 export function insnLength(half: number): number {
   return (half & 3) === 3 ? 4 : 2;
 }
@@ -88,7 +93,9 @@ const LOAD: Table = [op.OP_LB, op.OP_LH, op.OP_LW, op.OP_LD, op.OP_LBU, op.OP_LH
 const STORE: Table = [op.OP_SB, op.OP_SH, op.OP_SW, op.OP_SD];
 const LOAD_FP: Table = [ILL, ILL, op.OP_FLW, op.OP_FLD];
 const STORE_FP: Table = [ILL, ILL, op.OP_FSW, op.OP_FSD];
-/** FENCE ignores its fields (§2.7: reserved ones are treated as normal fences); PAUSE is a FENCE. */
+/**
+ * FENCE ignores its fields (§2.7: reserved ones are treated as normal fences); PAUSE is a FENCE.
+ */
 const MISC_MEM: Table = [op.OP_FENCE, op.OP_FENCE_I];
 const BRANCH: Table = [
   op.OP_BEQ,
@@ -253,7 +260,10 @@ function fusedMultiplyAdd(word: number, rm: number): Insn {
   return fp(word, pick(FUSED, (word >>> 2) & 3), (word >>> 25) & 3, rm);
 }
 
-/** An operation with a rounding mode: single- or double-precision by `fmt`; modes 5 and 6 are reserved. */
+/**
+ * An operation with a rounding mode: single- or double-precision by `fmt`; modes 5 and 6 are
+ * reserved.
+ */
 function fp(word: number, single: number, fmt: number, rm: number): Insn {
   if (single === ILL || fmt > 1 || rm === 5 || rm === 6) return make(ILL, word, 0);
   return make(single + fmt * op.OP_D_FROM_S, word, 0, rm);

@@ -3,8 +3,9 @@ import type { FpFlags } from './fpu/format.ts';
 import * as layout from './hart-layout.ts';
 
 /**
- * One hart as the interpreter sees it: views of the World's memory, and word indices of the registers in them
- * (hart-layout.ts). Integers are pairs of signed 32-bit words, low first, because BigInt is an order slower.
+ * One hart as the interpreter sees it: views of the World's memory, and word indices of the
+ * registers in them (hart-layout.ts). Integers are pairs of signed 32-bit words, low first, because
+ * BigInt is an order slower.
  */
 export class HartState {
   i32: Int32Array = new Int32Array(0);

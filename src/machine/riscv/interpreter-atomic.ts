@@ -1,4 +1,7 @@
-/** RV64A (RISC-V Unprivileged ISA 20191213, chapter 8). Sequentially consistent, so aq and rl say nothing. */
+/**
+ * RV64A (RISC-V Unprivileged ISA 20191213, chapter 8). Sequentially consistent, so aq and rl say
+ * nothing.
+ */
 import type { Insn } from './decode.ts';
 import type { Handler, HandlerRow } from './handler.ts';
 import * as layout from './hart-layout.ts';
@@ -40,7 +43,10 @@ function loadReserved(size: number): Handler {
   };
 }
 
-/** Traps on a page that is not writable even when it would fail; having run, it ends the reservation either way. */
+/**
+ * Traps on a page that is not writable even when it would fail; having run, it ends the reservation
+ * either way.
+ */
 function storeConditional(size: number): Handler {
   return (h, i) => {
     const trap = reach(h, i, size, layout.TLB_TAG_W);
@@ -62,7 +68,10 @@ function storeConditional(size: number): Handler {
 
 type Combine = (memory: bigint, register: bigint) => bigint;
 
-/** @param combine on sign-extended values of the operation's width; only the low bits of its result are stored */
+/**
+ * @param combine on sign-extended values of the operation's width; only the low bits of its result
+ *   are stored
+ */
 function readModifyWrite(size: number, combine: Combine): Handler {
   return (h, i) => {
     const trap = reach(h, i, size, layout.TLB_TAG_W);

@@ -1,4 +1,7 @@
-/** Zicsr for a user program: the floating-point state and the three counters; every other CSR is illegal. */
+/**
+ * Zicsr for a user program: the floating-point state and the three counters; every other CSR is
+ * illegal.
+ */
 import type { Insn } from './decode.ts';
 import type { Handler, HandlerRow } from './handler.ts';
 import { HART_FCSR, HART_INSTRET } from './hart-layout.ts';

@@ -1,6 +1,7 @@
 /**
- * RV64F and RV64D: rounding mode, NaN-boxing and flags around the operations of fpu/. Operations that the host's own
- * doubles compute exactly as RISC-V does take that way (fpu/native.ts); the result and the flags are the same.
+ * RV64F and RV64D: rounding mode, NaN-boxing and flags around the operations of fpu/. Operations
+ * that the host's own doubles compute exactly as RISC-V does take that way (fpu/native.ts); the
+ * result and the flags are the same.
  */
 import type { Insn } from './decode.ts';
 import * as arithmetic from './fpu/arithmetic.ts';
@@ -66,7 +67,10 @@ const DOUBLE: Precision = {
   fma: native.fmaDouble,
 };
 
-/** The instruction's rounding mode, or -1 for an invalid one in frm (§11.2: then the instruction is illegal). */
+/**
+ * The instruction's rounding mode, or -1 for an invalid one in frm (§11.2: then the instruction is
+ * illegal).
+ */
 function rounding(h: HartState, i: Insn): number {
   const rm = i.rm === 7 ? (h.word(HART_FCSR) >>> 5) & 7 : i.rm;
   return rm <= 4 ? rm : -1;
@@ -98,7 +102,9 @@ function rounded(p: Precision, fast: Native, exact: Exact): Handler {
   };
 }
 
-/** FMADD and its three sign variants (§11.6: FNMADD negates product and addend, FNMSUB the product). */
+/**
+ * FMADD and its three sign variants (§11.6: FNMADD negates product and addend, FNMSUB the product).
+ */
 function fused(p: Precision, negatesProduct: boolean, negatesAddend: boolean): Handler {
   const productSign = negatesProduct ? p.format.signBit : 0n;
   const addendSign = negatesAddend ? p.format.signBit : 0n;
@@ -181,7 +187,7 @@ function classify(p: Precision): Handler {
   };
 }
 
-/** 32-bit results are sign-extended, FCVT.WU's too (§12.7 for RV64). */
+/** 32-bit results are sign-extended, FCVT.WU's too (§11.7). */
 function toInteger(p: Precision, width: number, isSigned: boolean): Handler {
   return (h, i) => {
     const rm = rounding(h, i);

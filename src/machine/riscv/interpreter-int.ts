@@ -111,7 +111,9 @@ function linkRegister(h: HartState, i: Insn): number {
   return NO_TRAP;
 }
 
-/** A load narrower than 8 bytes; `extend` gives the value's low word from the zero-extended bytes. */
+/**
+ * A load narrower than 8 bytes; `extend` gives the value's low word from the zero-extended bytes.
+ */
 function load(size: number, extend: (word: number) => number, isUnsigned: boolean): Handler {
   return (h, i) => {
     if (!locateLoad(h, i.rs1, i.imm, size)) return TRAP_LOAD;

@@ -1,10 +1,16 @@
-/** RV64M (RISC-V Unprivileged ISA 20191213, chapter 7). Division by zero and overflow give table 7.1's values. */
+/**
+ * RV64M (RISC-V Unprivileged ISA 20191213, chapter 7). Division by zero and overflow give table
+ * 7.1's values.
+ */
 import type { Insn } from './decode.ts';
 import type { Handler, HandlerRow } from './handler.ts';
 import { type HartState, NO_TRAP } from './hart-state.ts';
 import * as op from './ops.ts';
 
-/** The low 64 bits of a product, from 16-bit digits of the low words: a 32 x 32 product does not fit a double. */
+/**
+ * The low 64 bits of a product, from 16-bit digits of the low words: a 32 x 32 product does not fit
+ * a double.
+ */
 function mul(h: HartState, i: Insn): number {
   const a = h.lo(i.rs1);
   const b = h.lo(i.rs2);

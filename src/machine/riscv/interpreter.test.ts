@@ -9,7 +9,9 @@ const CODE = 0x1_0000n;
 const DATA = 0x2_0000n;
 const ECALL = 0x00000073;
 
-/** A guest with one page of code, two neighbouring pages of data in frames that are not neighbours. */
+/**
+ * A guest with one page of code, two neighbouring pages of data in frames that are not neighbours.
+ */
 function guestWith(words: readonly number[], data: Permissions = 'rw'): [BareGuest, Interpreter] {
   const guest = new BareGuest(16);
   guest.map(CODE, 'rx');
@@ -115,7 +117,7 @@ describe('fetch', () => {
     expect([guest.trapAddress, guest.pc]).toEqual([DATA + 2n, DATA + 2n]);
   });
 
-  test('an instruction may straddle two pages, and traps at the second page if that is missing', () => {
+  test('an instruction may straddle pages, and traps at the second if that is missing', () => {
     const [guest, engine] = guestWith([]);
     guest.map(0xa_0000n, 'r');
     guest.map(CODE + 0x1000n, 'r');
@@ -159,6 +161,21 @@ describe('memory', () => {
       const bytes = [0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88];
       expect([...guest.read(DATA + offset, 8)]).toEqual(bytes);
     }
+  });
+
+  test('do frames beyond 2 GiB work?', () => {
+    const guest = new BareGuest(16, (5 * 2 ** 29) / 4096);
+    guest.map(CODE, 'rx');
+    guest.map(DATA, 'rw');
+    guest.map(DATA + 4096n, 'rw');
+    // sd a0,0(a1); ld a2,0(a1); amoadd.w a3,a0,(a4)
+    guest.code(CODE, [SD_A0_A1, 0x0005b603, 0x00a726af, ECALL]);
+    guest.pc = CODE;
+    guest.setX(10, 0x8877665544332211n);
+    guest.setX(11, DATA + 0xffdn);
+    guest.setX(14, DATA + 0x1000n);
+    expect(guest.run(new Interpreter(guest.buffer))).toBe(trap.TRAP_ECALL);
+    expect([guest.x(12), guest.x(13)]).toEqual([0x8877665544332211n, 0x77665544n]);
   });
 
   test('x0 stays zero when an instruction writes it', () => {

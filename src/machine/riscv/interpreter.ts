@@ -22,10 +22,15 @@ const HANDLERS: readonly Handler[] = handlerTable([
   ...FP_HANDLERS,
 ]);
 
-/** Entries of the decode memo; more than the distinct instructions of a small program's hot code. */
+/**
+ * Entries of the decode memo; more than the distinct instructions of a small program's hot code.
+ */
 const MEMO_ENTRIES = 16384;
 
-/** What `fetch` answers on a miss: no instruction has this value, being longer than 16 bits without ending in 11. */
+/**
+ * What `fetch` answers on a miss: no instruction has this value, being longer than 16 bits without
+ * ending in 11.
+ */
 const MISSING = 0x10000;
 
 /** One instruction word and what to do with it: a pure function of the word, so never stale. */
@@ -37,8 +42,8 @@ interface Decoded {
 }
 
 /**
- * The exact engine (decision 15): one instruction at a time, every trap precise, every budget met. The oracle of the
- * translator, and what executes the last instructions of a slice.
+ * The exact engine (decision 15): one instruction at a time, every trap precise, every budget met.
+ * The oracle of the translator, and what executes the last instructions of a slice.
  */
 export class Interpreter implements trap.Engine {
   readonly name = 'interpreter';
@@ -46,7 +51,10 @@ export class Interpreter implements trap.Engine {
   readonly #hart = new HartState();
   readonly #memo: Decoded[];
 
-  /** @param buffer gives the World's memory; asked at each `run`, because growing it replaces the buffer */
+  /**
+   * @param buffer gives the World's memory; asked at each `run`, because growing it replaces the
+   *   buffer
+   */
   constructor(buffer: () => ArrayBufferLike) {
     this.#buffer = buffer;
     this.#memo = new Array<Decoded>(MEMO_ENTRIES).fill(decodeRaw(0));
@@ -61,12 +69,16 @@ export class Interpreter implements trap.Engine {
     return cause;
   }
 
-  /** Nothing to forget: instructions are read from memory each time, and only their decoding is remembered. */
+  /**
+   * Nothing to forget: instructions are read from memory each time, and only their decoding is
+   * remembered.
+   */
   invalidateFrame(_pfn: number): void {}
 
   /**
-   * Executes one decoded instruction that is no jump, branch or counter read, for an engine that keeps such
-   * instructions out of its translated code. Registers are read from and written to memory; pc and instret are not.
+   * Executes one decoded instruction that is no jump, branch or counter read, for an engine that
+   * keeps such instructions out of its translated code. Registers are read from and written to
+   * memory; pc and instret are not.
    * @returns NO_TRAP, or the cause, with trapAddr written for memory traps only
    */
   execute(hart: number, insn: Insn): number {
@@ -121,7 +133,8 @@ export class Interpreter implements trap.Engine {
 }
 
 /**
- * The instruction at a host address: 16 bits, or 32 as a signed number. Half of it may lie on the next page.
+ * The instruction at a host address: 16 bits, or 32 as a signed number. Half of it may lie on the
+ * next page.
  * @returns MISSING when that page is not executable; the trap address is then its first byte
  */
 function fetch(h: HartState, host: number): number {

@@ -1,6 +1,6 @@
 /**
- * Guest memory through the hart's TLB: find the frames of an access, then read or write them. An access finds all its
- * pages before it touches any, so a trap leaves memory as it was.
+ * Guest memory through the hart's TLB: find the frames of an access, then read or write them. An
+ * access finds all its pages before it touches any, so a trap leaves memory as it was.
  */
 import { HART_TRAP_ADDR, TLB_ENTRIES, TLB_HOST, TLB_TAG_R, TLB_TAG_W } from './hart-layout.ts';
 import type { HartState } from './hart-state.ts';
@@ -11,7 +11,8 @@ const HOST_WORD = TLB_HOST / 4;
 const PAGE = 4096;
 
 /**
- * The byte address in the World's memory of a guest address, or -1 when no entry permits the access.
+ * The byte address in the World's memory of a guest address, or -1 when no entry permits the
+ * access.
  * @param tag which permission: TLB_TAG_R, TLB_TAG_W or TLB_TAG_X
  */
 export function translate(h: HartState, lo: number, hi: number, tag: number): number {
@@ -23,8 +24,10 @@ export function translate(h: HartState, lo: number, hi: number, tag: number): nu
 }
 
 /**
- * Finds every byte of an access: afterwards byte k lies at `h.host + k` if k < h.split, else at `h.host2 + k`.
- * @returns false on a miss; the trap address is then the first byte of the access in the page that is missing
+ * Finds every byte of an access: afterwards byte k lies at `h.host + k` if k < h.split, else at
+ * `h.host2 + k`.
+ * @returns false on a miss; the trap address is then the first byte of the access in the page that
+ *   is missing
  */
 export function locate(h: HartState, lo: number, hi: number, size: number, tag: number): boolean {
   const host = translate(h, lo, hi, tag);
@@ -86,7 +89,7 @@ export function writePair(h: HartState, lo: number, hi: number): void {
   }
 }
 
-/** `locate` for a load at xN + imm. */
+/** `locate` for a load at register + imm. */
 export function locateLoad(h: HartState, base: number, imm: number, size: number): boolean {
   const lo = (h.lo(base) + imm) | 0;
   return locate(h, lo, carried(h, base, imm, lo), size, TLB_TAG_R);

@@ -1,6 +1,7 @@
 /**
- * The instructions of RV64IMAFD_Zicsr_Zifencei that a user program sees, as dense small integers: an index into tables
- * and the cases of a jump table. Compressed instructions have no numbers of their own (decode-compressed.ts).
+ * The instructions of RV64IMAFD_Zicsr_Zifencei that a user program sees, as dense small integers:
+ * an index into tables and the cases of a jump table. Compressed instructions have no numbers of
+ * their own (decode-compressed.ts).
  */
 
 // RV32I/RV64I upper immediates and jumps

@@ -1,6 +1,7 @@
 /**
- * Addition, multiplication, division, square root and fused multiply-add, correctly rounded: the exact result as an
- * integer times a power of two, then one rounding. Operands and results are raw bits in the format's width.
+ * Addition, multiplication, division, square root and fused multiply-add, correctly rounded: the
+ * exact result as an integer times a power of two, then one rounding. Operands and results are raw
+ * bits in the format's width.
  */
 import {
   bitLength,
@@ -53,7 +54,8 @@ export function fpDiv(f: Format, a: bigint, b: bigint, rm: number, flags: FpFlag
     return packInfinity(f, sign);
   }
   if (isZero(x)) return packZero(f, sign);
-  // A subnormal dividend is at most precision - 1 bits shorter than the divisor, so this leaves precision + 3 bits.
+  // A subnormal dividend is at most precision - 1 bits shorter than the divisor, so this leaves
+  // precision + 3 bits.
   const scale = 2 * f.precision + 3;
   const dividend = x.mantissa << BigInt(scale);
   const quotient = dividend / y.mantissa;
@@ -76,7 +78,9 @@ export function fpSqrt(f: Format, a: bigint, rm: number, flags: FpFlags): bigint
   return roundPack(f, 0, jammed, (x.exponent - scale) / 2 - 1, rm, flags);
 }
 
-/** a * b + c with one rounding. The other three RISC-V forms flip the signs of `a` or `c` (negate). */
+/**
+ * a * b + c with one rounding. The other three RISC-V forms flip the signs of `a` or `c` (negate).
+ */
 export function fpFma(
   f: Format,
   a: bigint,
@@ -102,7 +106,10 @@ export function fpFma(
   return addUnpacked(f, product, z, rm, flags);
 }
 
-/** The operand with its sign bit flipped; NaNs too, which is harmless because no NaN operand's sign survives. */
+/**
+ * The operand with its sign bit flipped; NaNs too, which is harmless because no NaN operand's sign
+ * survives.
+ */
 export function negate(f: Format, a: bigint): bigint {
   return a ^ f.signBit;
 }

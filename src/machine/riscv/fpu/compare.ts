@@ -1,4 +1,7 @@
-/** Comparison, minimum and maximum, classification, sign injection and NaN-boxing (RISC-V §11.2, §11.6–§11.9, §12.2). */
+/**
+ * Comparison, minimum and maximum, classification, sign injection and NaN-boxing (RISC-V §11.2,
+ * §11.6–§11.9, §12.2).
+ */
 import { F32, FLAG_NV, type Format, type FpFlags, isNan, isZero, unpack } from './format.ts';
 
 /** Quiet: only a signaling NaN raises NV. */
@@ -54,7 +57,10 @@ export function fpSignInject(f: Format, kind: number, a: bigint, b: bigint): big
 
 const BOX = 0xffffffff_00000000n;
 
-/** The 32-bit operand in a 64-bit register; what is not NaN-boxed reads as the canonical NaN (§12.2). */
+/**
+ * The 32-bit operand in a 64-bit register; what is not NaN-boxed reads as the canonical NaN
+ * (§12.2).
+ */
 export function unboxSingle(register: bigint): bigint {
   return (register & BOX) === BOX ? register & 0xffffffffn : F32.canonicalNaN;
 }

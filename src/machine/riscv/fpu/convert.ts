@@ -13,7 +13,8 @@ import {
 } from './format.ts';
 
 /**
- * To an integer of `width` bits, saturating as table 11.4 says: NV without NX when out of range, NaN like +infinity.
+ * To an integer of `width` bits, saturating as table 11.4 says: NV without NX when out of range,
+ * NaN like +infinity.
  * @returns the integer's value, negative too, not its bits
  */
 export function fpToInt(

@@ -1,6 +1,7 @@
 /**
- * IEEE 754-2019 binary32 and binary64 as exact integers: unpacking, and the one rounding step every operation ends
- * with. RISC-V choices: NaN results are canonical (§11.3), tininess is detected after rounding (§11.2).
+ * IEEE 754-2019 binary32 and binary64 as exact integers: unpacking, and the one rounding step every
+ * operation ends with. RISC-V choices: NaN results are canonical (§11.3), tininess is detected
+ * after rounding (§11.4).
  */
 
 /** Rounding modes, table 11.1 of the RISC-V Unprivileged ISA 20191213. */
@@ -10,7 +11,7 @@ export const RDN = 2;
 export const RUP = 3;
 export const RMM = 4;
 
-/** Accrued exceptions, figure 11.2. */
+/** Accrued exceptions, table 11.2. */
 export const FLAG_NX = 1;
 export const FLAG_UF = 2;
 export const FLAG_OF = 4;
@@ -62,7 +63,9 @@ function format(width: number, precision: number): Format {
 export const F32: Format = format(32, 24);
 export const F64: Format = format(64, 53);
 
-/** What a bit pattern stands for; a finite one is (-1)^sign * mantissa * 2^exponent, not normalised. */
+/**
+ * What a bit pattern stands for; a finite one is (-1)^sign * mantissa * 2^exponent, not normalised.
+ */
 export interface Unpacked {
   readonly kind: 'finite' | 'infinite' | 'quiet' | 'signaling';
   /** 0 or 1. */
@@ -102,8 +105,8 @@ export function packInfinity(f: Format, sign: number): bigint {
 
 /**
  * Rounds (-1)^sign * m * 2^e to the format, accruing NX, UF and OF.
- * @param m > 0. An inexact value may be passed truncated with its lowest bit set ("jammed") if it has at least two
- *   bits more than the precision.
+ * @param m > 0. An inexact value may be passed truncated with its lowest bit set ("jammed") if it
+ *   has at least two bits more than the precision.
  */
 export function roundPack(
   f: Format,

@@ -1,17 +1,22 @@
 /**
- * The host's double arithmetic where it gives RISC-V's result and flags exactly: round to nearest even, finite operands,
- * results away from overflow and underflow. Everything else answers NaN, and the caller takes the exact way.
+ * The host's double arithmetic where it gives RISC-V's result and flags exactly: round to nearest
+ * even, finite operands, results away from overflow and underflow. Everything else answers NaN, and
+ * the caller takes the exact way.
  *
- * Inexactness comes from error-free transformations (Knuth's TwoSum, Dekker's TwoProduct; Handbook of Floating-Point
- * Arithmetic, 2nd edition, §4.3–§4.4): the rounding error is itself a double and is zero iff the result is exact. For
- * singles a double operation rounded once more is correct, since 53 >= 2 * 24 + 2 (same book, §3.4.3 "double rounding").
+ * Inexactness comes from error-free transformations (Knuth's TwoSum, Dekker's TwoProduct; Handbook
+ * of Floating-Point Arithmetic, 2nd edition, §4.3–§4.4): the rounding error is itself a double and
+ * is zero iff the result is exact. For singles a double operation rounded once more is correct,
+ * since 53 >= 2 * 24 + 2 (same book, §3.4.3 "double rounding").
  */
 import { FLAG_NX, type FpFlags } from './format.ts';
 
 /** "Ask the exact implementation": no fast path ever has a NaN result. */
 const DECLINED = Number.NaN;
 
-/** Operands of this magnitude have products, quotients and their rounding errors far from both ends of the range. */
+/**
+ * Operands of this magnitude have products, quotients and their rounding errors far from both ends
+ * of the range.
+ */
 const SMALL = 2 ** -400;
 const LARGE = 2 ** 490;
 /** Sums below this cannot overflow in TwoSum's intermediate steps. */
@@ -54,7 +59,8 @@ export function sqrtDouble(a: number, flags: FpFlags): number {
 
 export function addSingle(a: number, b: number, flags: FpFlags): number {
   const sum = a + b;
-  // Singles are multiples of 2^-149, so a small sum is exact in single precision too; -0 keeps its sign.
+  // Singles are multiples of 2^-149, so a small sum is exact in single precision too; -0 keeps its
+  // sign.
   if (Math.abs(sum) < SINGLE_SMALL) return sum;
   return narrow(sum, sumError(a, b, sum) === 0, flags);
 }
@@ -76,8 +82,8 @@ export function sqrtSingle(a: number, flags: FpFlags): number {
 }
 
 /**
- * a * b + c by exact parts and one sum rounded to odd (Boldo and Melquiond 2008, "Emulation of a FMA and correctly
- * rounded sums: proved algorithms using rounding to odd").
+ * a * b + c by exact parts and one sum rounded to odd (Boldo and Melquiond 2008, "Emulation of a
+ * FMA and correctly rounded sums: proved algorithms using rounding to odd").
  */
 export function fmaDouble(a: number, b: number, c: number, flags: FpFlags): number {
   if (!(Math.abs(c) < LARGE)) return DECLINED;
@@ -100,7 +106,10 @@ export function fmaDouble(a: number, b: number, c: number, flags: FpFlags): numb
   return sum === 0 ? 0 : sum;
 }
 
-/** The product of singles is exact in double; the sum rounded to odd narrows without double rounding. */
+/**
+ * The product of singles is exact in double; the sum rounded to odd narrows without double
+ * rounding.
+ */
 export function fmaSingle(a: number, b: number, c: number, flags: FpFlags): number {
   const product = a * b;
   const sum = product + c;
