@@ -58,6 +58,7 @@ export class Dpor implements Strategy {
   /** Whether the execution was given up because all that could run was asleep: an equivalent one has been seen. */
   blocked = false;
   readonly #history = new History();
+  readonly #lowestFirst: boolean;
   readonly #nodes: Node[] = [];
   #sleepers = new Int32Array(256);
   #footprints = new Int32Array(256);
@@ -69,6 +70,11 @@ export class Dpor implements Strategy {
   #last: Thread | null = null;
   /** Depth at which time last moved on because nothing could run. */
   #barrier = 0;
+
+  /** @param lowestFirst where nothing else is asked for, take the lowest thread, not the one that ran last */
+  constructor(lowestFirst = false) {
+    this.#lowestFirst = lowestFirst;
+  }
 
   begin(sched: Sched): void {
     this.#depth = 0;
@@ -84,7 +90,7 @@ export class Dpor implements Strategy {
     if (depth < this.#forced) return this.#pickAgain(sched, depth, mask);
     assert(sched.threads.length <= MAX_THREADS, `more than ${MAX_THREADS} threads`);
     const node = this.#enter(sched, depth, mask);
-    const thread = byDefault(enabled, this.#last, node.asleep);
+    const thread = byDefault(enabled, this.#lowestFirst ? null : this.#last, node.asleep);
     if (thread === null) {
       this.blocked = true;
       return null;
@@ -218,11 +224,14 @@ export class Dpor implements Strategy {
     const { access, from } = this.#history;
     const begin = int(from, depth - 1);
     const end = int(from, depth);
+    const stepped = int(this.#history.thread, depth - 1);
     for (let s = parent.sleepFrom; s < parent.sleepTo; s += SLEEPER) {
+      const thread = int(this.#sleepers, s);
+      // It chose: its other answers belong to a step that is over.
+      if (thread === stepped) continue;
       const printFrom = int(this.#sleepers, s + 2);
       const printTo = int(this.#sleepers, s + 3);
       if (!independent(access, begin, end, this.#footprints, printFrom, printTo)) continue;
-      const thread = int(this.#sleepers, s);
       this.#addSleeper(node, thread, int(this.#sleepers, s + 1), printFrom, printTo);
       const { choices } = at(sched.threads, thread).op;
       if (choices <= 1 || this.#answersAsleep(node, thread) === choices) node.asleep |= 1 << thread;

@@ -32,7 +32,7 @@ export const MAX_THREADS = 32;
 /**
  * Who goes when nothing else is asked for: a thread that has not begun (its first step only brings it to its first
  * announcement), else the one that ran last, else the lowest.
- * @param last the thread that ran last, or null @param asleep a mask of threads that must not be taken
+ * @param last the thread to stay on, or null for always the lowest @param asleep threads not to take, as a mask
  * @returns null when all are asleep
  */
 export function byDefault(
