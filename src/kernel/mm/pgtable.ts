@@ -33,7 +33,7 @@ export function pmdAddrEnd(address: Vaddr, end: Vaddr): Vaddr {
 }
 
 /** The slot of the PUD entry for an address, or -1 when its table is missing. */
-function pudSlot(mm: Mm, address: Vaddr): number {
+export function pudSlot(mm: Mm, address: Vaddr): number {
   const { tables } = machine;
   const span = pudSize() * tables.granule;
   const table = mm.pgd.get(Math.floor(address / span));
@@ -111,6 +111,22 @@ export function* allocPte(mm: Mm, address: Vaddr): Steps<number> {
     unlock(pml);
   }
   return pteIsTable(word) ? pteSlotIn(word, address) : -2;
+}
+
+/**
+ * The first address in [address, end) that has a PMD table, or `end`. Walks over what was never built in strides of
+ * whole tables. Reads PUD words.
+ */
+export function skipMissing(mm: Mm, address: Vaddr, end: Vaddr): Vaddr {
+  const pgdSpan = pudSize() * machine.tables.granule;
+  let here = address;
+  while (here < end) {
+    const pud = pudSlot(mm, here);
+    if (pud >= 0 && pteIsTable(getPte(pud))) return here;
+    const stride = pud < 0 ? pgdSpan : pudSize();
+    here = (Math.floor(here / stride) + 1) * stride;
+  }
+  return end;
 }
 
 function allocTable(mm: Mm, cls: typeof PMD_LOCK | null): number {
