@@ -1,20 +1,153 @@
+/**
+ * What the hart's page-fault trap does: find the VMA under the cheapest lock that will do, check its permission, let
+ * handleMmFault work, and start again or make a signal of what it says. x86-64's order. @linux arch/x86/mm/fault.c
+ */
 import type { Steps } from '../../sched/op.ts';
+import { interrupts } from '../../sched/wait.ts';
 import type { Task } from '../core/task.ts';
-import type { Vaddr } from './mm-types.ts';
-import type { FaultFlags } from './vm-fault.ts';
+import { handleMmFault } from './memory.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import {
+  lockVmaUnderRcu,
+  mmapReadLock,
+  mmapReadUnlock,
+  vmaEndRead,
+  vmaLookup,
+} from './mmap-lock.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_INSTRUCTION,
+  FAULT_FLAG_INTERRUPTIBLE,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_TRIED,
+  FAULT_FLAG_USER,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  type FaultFlags,
+  faultHas,
+  flagged,
+  VM_FAULT_ERROR,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGSEGV,
+  type VmFault,
+} from './vm-fault.ts';
+import { has, VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE } from './vm-flags.ts';
 
-/** A fault that ends in a signal: what siginfo says. KILL: fatal signal pending, or out of memory. */
+/** si_code values. @linux include/uapi/asm-generic/siginfo.h */
+export const SEGV_MAPERR = 1;
+export const SEGV_ACCERR = 2;
+export const BUS_ADRERR = 2;
+
+/** What every fault of a user access may do. @linux include/linux/mm.h FAULT_FLAG_DEFAULT */
+export const FAULT_FLAG_DEFAULT: FaultFlags = (FAULT_FLAG_ALLOW_RETRY |
+  FAULT_FLAG_KILLABLE |
+  FAULT_FLAG_INTERRUPTIBLE) as FaultFlags;
+/** A load or store of the program itself. */
+export const USER_READ: FaultFlags = (FAULT_FLAG_DEFAULT | FAULT_FLAG_USER) as FaultFlags;
+export const USER_WRITE: FaultFlags = (USER_READ | FAULT_FLAG_WRITE) as FaultFlags;
+/** An instruction fetch. */
+export const USER_EXEC: FaultFlags = (USER_READ | FAULT_FLAG_INSTRUCTION) as FaultFlags;
+/** copy_from_user and copy_to_user. */
+export const KERNEL_READ: FaultFlags = FAULT_FLAG_DEFAULT;
+export const KERNEL_WRITE: FaultFlags = (FAULT_FLAG_DEFAULT | FAULT_FLAG_WRITE) as FaultFlags;
+
+/** A fault that ends in a signal: what siginfo says. KILL: a fatal signal is pending, or memory is exhausted. */
 export interface FaultSignal {
   readonly signal: 'SEGV' | 'BUS' | 'KILL';
-  /** si_code: SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR. */
+  /** si_code: SEGV_MAPERR, SEGV_ACCERR or BUS_ADRERR; 0 for KILL. */
   readonly code: number;
   readonly address: Vaddr;
 }
 
+/**
+ * Handles a page fault.
+ * @param address as the hart reported it
+ * @param flags one of USER_* and KERNEL_*
+ * @returns null: try the access again (or, in user mode, handle a pending signal first). Otherwise the signal; a kernel
+ *   access makes EFAULT of it
+ * Requires: no lock of the mm. @linux do_user_addr_fault
+ */
 export function* faultAddress(
-  _task: Task,
-  _address: Vaddr,
-  _flags: FaultFlags,
+  task: Task,
+  address: Vaddr,
+  flags: FaultFlags,
 ): Steps<FaultSignal | null> {
-  throw new Error('BUG: being written');
+  const mm = task.mmOrDie;
+  let now = flags;
+  // Accesses from kernel mode go straight to mmap_lock.
+  if (flagged(flags, FAULT_FLAG_USER)) {
+    const vma = yield* lockVmaUnderRcu(mm, address);
+    if (vma !== null) {
+      if (accessError(vma, flags)) {
+        vmaEndRead(vma);
+        return segv(SEGV_ACCERR, address);
+      }
+      const under = (flags | FAULT_FLAG_VMA_LOCK) as FaultFlags;
+      const result = yield* handleMmFault(vma, task, address, under);
+      if (!faultHas(result, VM_FAULT_RETRY)) {
+        vmaEndRead(vma);
+        return signalOf(result, address);
+      }
+      if (faultSignalPending(task, flags)) return signalPending(task, address);
+      now = (flags | FAULT_FLAG_TRIED) as FaultFlags;
+    }
+  }
+  return yield* faultUnderMmapLock(task, mm, address, now);
+}
+
+function* faultUnderMmapLock(
+  task: Task,
+  mm: Mm,
+  address: Vaddr,
+  flags: FaultFlags,
+): Steps<FaultSignal | null> {
+  let now = flags;
+  for (;;) {
+    yield* mmapReadLock(mm);
+    const vma = vmaLookup(mm, address);
+    if (vma === null || accessError(vma, now)) {
+      mmapReadUnlock(mm);
+      return segv(vma === null ? SEGV_MAPERR : SEGV_ACCERR, address);
+    }
+    const result = yield* handleMmFault(vma, task, address, now);
+    if (!faultHas(result, VM_FAULT_RETRY)) {
+      mmapReadUnlock(mm);
+      return signalOf(result, address);
+    }
+    if (faultSignalPending(task, now)) return signalPending(task, address);
+    now = (now | FAULT_FLAG_TRIED) as FaultFlags;
+  }
+}
+
+/** Whether the VMA forbids the access, whatever its pages say. @linux access_error */
+export function accessError(vma: Vma, flags: FaultFlags): boolean {
+  if (flagged(flags, FAULT_FLAG_WRITE)) return !has(vma.flags, VM_WRITE);
+  if (flagged(flags, FAULT_FLAG_INSTRUCTION)) return !has(vma.flags, VM_EXEC);
+  return !has(vma.flags, VM_ACCESS_FLAGS);
+}
+
+/** Whether to leave the fault for a signal instead of starting it again. @linux fault_signal_pending */
+function faultSignalPending(task: Task, flags: FaultFlags): boolean {
+  const cls = flagged(flags, FAULT_FLAG_USER) ? 'interruptible' : 'killable';
+  return task.thread !== null && interrupts(task.thread, cls);
+}
+
+function signalPending(task: Task, address: Vaddr): FaultSignal | null {
+  return task.thread?.signal === 'fatal' ? { signal: 'KILL', code: 0, address } : null;
+}
+
+/**
+ * Poisoned pages give BUS_ADRERR: BUS_MCEERR_AR needs a kernel built with MEMORY_FAILURE. Out of memory wakes the OOM
+ * killer; its victim here is whoever asked.
+ */
+function signalOf(result: VmFault, address: Vaddr): FaultSignal | null {
+  if (!faultHas(result, VM_FAULT_ERROR)) return null;
+  if (faultHas(result, VM_FAULT_OOM)) return { signal: 'KILL', code: 0, address };
+  if (faultHas(result, VM_FAULT_SIGSEGV)) return segv(SEGV_MAPERR, address);
+  return { signal: 'BUS', code: BUS_ADRERR, address };
+}
+
+function segv(code: number, address: Vaddr): FaultSignal {
+  return { signal: 'SEGV', code, address };
 }

@@ -38,6 +38,26 @@ export function flushNow(mm: Mm, start: Vaddr, end: Vaddr): void {
   }
 }
 
+/**
+ * Flushes everything an mm maps from the TLB of every hart that runs it: fork, after it write-protected the parent.
+ * @linux flush_tlb_mm
+ */
+export const flushTlbMm = seam('tlb.flushTlbMm', function* (mm: Mm): Steps<void> {
+  if (sched.wants()) yield* access('flush tlb', mm.tlbPendingCell, READ);
+  if (sched.exploring) {
+    for (const vma of mm.vmas) flushNow(mm, vma.start, vma.end);
+  } else {
+    for (const hart of mm.harts) machine.tlbs[hart]?.flushAll();
+  }
+});
+
+/** One hart forgets one page: what the hardware does as it faults on it. Inside the running step. */
+export function flushHartNow(hart: number, address: Vaddr): void {
+  const vpn = Math.floor(address / PAGE_SIZE);
+  sched.touch(tlbCell(hart, vpn), WRITE);
+  machine.tlbs[hart]?.flush(vpn, vpn + 1);
+}
+
 export function incTlbFlushPending(mm: Mm): void {
   sched.touch(mm.tlbPendingCell, ADD);
   mm.tlbFlushPending++;

@@ -1,0 +1,364 @@
+/**
+ * The fault path: from "this address" to a page-table entry that allows the access, or the reason why not.
+ * Steps are those of semantics.md section 22, F and F-wp; what a fault decided without the page-table lock it looks at
+ * again under it, and each such look is a seam. @linux mm/memory.c
+ */
+import { assert } from '../../base/assert.ts';
+import { contentCell, refcountCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE, ZERO_PFN } from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  mkPte,
+  type Pfn,
+  PTE_DIRTY,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  PTE_MARKER_UFFD_WP,
+  PTE_NONE,
+  PTE_SPECIAL,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  PTE_YOUNG,
+  type Pte,
+  pteKind,
+  pteMarker,
+  ptePfn,
+  pteSpecial,
+  pteUffdWp,
+  pteUffdWpAny,
+  pteWrite,
+  withFlags,
+  withoutFlags,
+} from '../../machine/pte.ts';
+import { getPte, loadPte, setPte } from '../../machine/tables.ts';
+import { access } from '../../sched/access.ts';
+import { ADD, READ } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { lock, tryLockRead, unlock } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
+import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
+import { seam } from '../seam.ts';
+import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
+import type { Vaddr, Vma } from './mm-types.ts';
+import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
+import { pageProt } from './page-prot.ts';
+import { allocPte, ptLockOf } from './pgtable.ts';
+import { folioAddNewAnonRmap, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
+import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
+import {
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  type FaultFlags,
+  flagged,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_NONE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGSEGV,
+  type VmFault,
+} from './vm-fault.ts';
+import { has, VM_HUGETLB, VM_SHARED, VM_UFFD_MISSING, VM_UFFD_WP, VM_WRITE } from './vm-flags.ts';
+import type { Fault } from './vmf.ts';
+
+/**
+ * Makes an access possible. The permission of the VMA has been checked.
+ * @param address any byte of the page
+ * @returns VM_FAULT_NONE: try the access again. VM_FAULT_RETRY: the lock was dropped, find the VMA again. Otherwise
+ *   VM_FAULT_ERROR bits, the lock still held
+ * Requires: the VMA lock (FAULT_FLAG_VMA_LOCK) or mmap_lock, for reading. @linux handle_mm_fault
+ */
+export function* handleMmFault(
+  vma: Vma,
+  task: Task,
+  address: Vaddr,
+  flags: FaultFlags,
+): Steps<VmFault> {
+  assert(!has(vma.flags, VM_HUGETLB), 'hugetlb faults are not modelled yet');
+  const vmf: Fault = {
+    vma,
+    task,
+    address: Math.floor(address / PAGE_SIZE) * PAGE_SIZE,
+    realAddress: address,
+    flags,
+    pmd: -1,
+    slot: -1,
+    orig: PTE_NONE,
+  };
+  return yield* handlePteFault(vmf);
+}
+
+/** @linux handle_pte_fault */
+export function* handlePteFault(vmf: Fault): Steps<VmFault> {
+  const slot = yield* allocPte(vmf.vma.mm, vmf.address);
+  if (slot === -1) return VM_FAULT_OOM;
+  assert(slot >= 0, 'huge and migrating PMDs are not modelled yet: nothing makes one');
+  vmf.slot = slot;
+  vmf.orig = yield* loadPte(slot);
+  switch (pteKind(vmf.orig)) {
+    case 'none':
+      return yield* doPteMissing(vmf);
+    case 'present':
+      return yield* doPresent(vmf);
+    case 'marker':
+      return yield* handlePteMarker(vmf);
+    case 'swap':
+    case 'migration':
+    case 'hwpoison':
+    case 'table':
+      assert(false, `${pteKind(vmf.orig)} entries are not modelled yet: nothing makes one`);
+  }
+}
+
+/** Nothing there, or only the memory of a write protection. @linux do_pte_missing */
+function* doPteMissing(vmf: Fault): Steps<VmFault> {
+  assert(
+    vmf.vma.file === null && !has(vmf.vma.flags, VM_SHARED),
+    'faults on file and shared memory are not modelled yet',
+  );
+  return yield* doAnonymousPage(vmf);
+}
+
+/** Poison and guards are final; write protection is carried into the page that is made now. @linux handle_pte_marker */
+function* handlePteMarker(vmf: Fault): Steps<VmFault> {
+  const marker = pteMarker(vmf.orig);
+  if ((marker & PTE_MARKER_POISONED) !== 0) return VM_FAULT_HWPOISON;
+  if ((marker & PTE_MARKER_GUARD) !== 0) return VM_FAULT_SIGSEGV;
+  assert(marker === PTE_MARKER_UFFD_WP, `a marker with mask ${marker}`);
+  if (has(vmf.vma.flags, VM_UFFD_WP)) return yield* doPteMissing(vmf);
+  return yield* pteMarkerClear(vmf);
+}
+
+/** A write-protect marker that outlived the registration: forget it and start again. @linux pte_marker_clear */
+function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
+  const ptl = ptLockOf(vmf.slot);
+  yield* lock(ptl);
+  if (slotSameOnInstall(vmf)) setPte(vmf.slot, PTE_NONE);
+  unlock(ptl);
+  return VM_FAULT_NONE;
+}
+
+/** Under the page-table lock: is the slot what the fault based its decision on? */
+export const slotSameOnInstall = seam(
+  'memory.slotSameOnInstall',
+  (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
+  'F: chk slot same under PTL: another fault or a fill may have put a page there, which must not be lost',
+);
+
+/** Under the page-table lock: may the kernel fill the slot itself? */
+export const mayFillMissing = seam(
+  'memory.mayFillMissing',
+  (vmf: Fault): boolean => !has(vmf.vma.flags, VM_UFFD_MISSING),
+  'F: chk MISSING under PTL: a slot registered for missing faults is filled by user space only',
+);
+
+/**
+ * First touch of private memory: the zero page for a read, a new zeroed page for a write, a message when user space
+ * asked to fill it. @linux do_anonymous_page
+ */
+function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
+  const { vma, slot } = vmf;
+  let pfn: Pfn | 0 = 0;
+  let entry: Pte;
+  if (flagged(vmf.flags, FAULT_FLAG_WRITE)) {
+    const prepared = yield* vmfAnonPrepare(vmf);
+    if (prepared !== VM_FAULT_NONE) return prepared;
+    pfn = machine.frames.alloc(world.owner());
+    if (pfn === 0) return VM_FAULT_OOM;
+    machine.frames.zero(pfn);
+    entry = maybeMkWrite(mkPte(pfn, PTE_YOUNG | PTE_DIRTY | pageProt(vma.flags)), vma);
+  } else {
+    entry = mkPte(ZERO_PFN, PTE_YOUNG | PTE_SPECIAL | pageProt(vma.flags));
+  }
+  if (pteUffdWpAny(vmf.orig)) entry = mkUffdWp(entry);
+
+  const ptl = ptLockOf(slot);
+  yield* lock(ptl);
+  const same = slotSameOnInstall(vmf);
+  const fill = same && mayFillMissing(vmf);
+  if (fill) {
+    if (pfn !== 0) folioAddNewAnonRmap(pfn, vma, vmf.address);
+    setPte(slot, entry);
+  }
+  unlock(ptl);
+  if (!fill && pfn !== 0) machine.frames.put(pfn, world.owner());
+  if (same && !fill) return yield* handleUserfault(vmf, 'missing');
+  return VM_FAULT_NONE;
+}
+
+/** The entry was present and did not allow the access when it was looked at, or a TLB said so. */
+function* doPresent(vmf: Fault): Steps<VmFault> {
+  const { slot } = vmf;
+  const ptl = ptLockOf(slot);
+  yield* lock(ptl);
+  if (!slotSameBeforeWp(vmf)) {
+    unlock(ptl);
+    return VM_FAULT_NONE;
+  }
+  const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
+  if ((write || flagged(vmf.flags, FAULT_FLAG_UNSHARE)) && !pteWrite(vmf.orig)) {
+    return yield* doWpPage(vmf);
+  }
+  // Spurious: somebody else resolved it, and only this hart's TLB did not know. x86 drops the entry as it faults.
+  const entry = withFlags(vmf.orig, PTE_YOUNG | (write ? PTE_DIRTY : 0));
+  if (entry !== vmf.orig) setPte(slot, entry);
+  flushHartNow(vmf.task.hart, vmf.address);
+  unlock(ptl);
+  return VM_FAULT_NONE;
+}
+
+/** Under the page-table lock: is the entry still the one that denied the access? */
+export const slotSameBeforeWp = seam(
+  'memory.slotSameBeforeWp',
+  (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
+  'F-wp: chk same (first): the entry may have been zapped, protected or replaced since it was read',
+);
+
+/**
+ * A write (or an unshare) meets a present entry that is not writable: tells user space when it protected the page, else
+ * uses the page when nobody else has it, else copies it.
+ * Requires: the page-table lock, which it releases. @linux do_wp_page
+ */
+function* doWpPage(vmf: Fault): Steps<VmFault> {
+  const { vma, slot } = vmf;
+  const ptl = ptLockOf(slot);
+  const unshare = flagged(vmf.flags, FAULT_FLAG_UNSHARE);
+  if (!unshare && has(vma.flags, VM_UFFD_WP) && pteUffdWp(vmf.orig)) {
+    if (!userfaultfdWpAsync(vma)) {
+      unlock(ptl);
+      return yield* handleUserfault(vmf, 'wp');
+    }
+    vmf.orig = withoutFlags(vmf.orig, PTE_UFFD_WP);
+    setPte(slot, vmf.orig);
+  }
+  assert(!has(vma.flags, VM_SHARED), 'write faults on shared memory are not modelled yet');
+  const old = ptePfn(vmf.orig);
+  if (!pteSpecial(vmf.orig)) {
+    if (isExclusive(old) || wpCanReuseAnonFolio(old, vma)) {
+      if (!unshare) wpPageReuse(vmf);
+      unlock(ptl);
+      return VM_FAULT_NONE;
+    }
+    machine.frames.get(old);
+  } else if (unshare) {
+    // The zero page is nobody's, so there is nothing to unshare it from.
+    unlock(ptl);
+    return VM_FAULT_NONE;
+  }
+  unlock(ptl);
+  return yield* wpPageCopy(vmf);
+}
+
+function isExclusive(pfn: Pfn): boolean {
+  assert(machine.frames.hasFlag(pfn, PG_ANON), 'private copies of file pages are not modelled yet');
+  return machine.frames.hasFlag(pfn, PG_ANON_EXCLUSIVE);
+}
+
+/**
+ * Whether the only reference to the folio is this mapping: then it becomes exclusive, and belongs to this VMA.
+ * Requires: the page-table lock. @linux wp_can_reuse_anon_folio
+ */
+function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
+  if (machine.frames.refcount(pfn) > 1) return false;
+  folioMoveAnonRmap(pfn, vma);
+  machine.frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
+  return true;
+}
+
+/** @linux wp_page_reuse */
+function wpPageReuse(vmf: Fault): void {
+  setPte(vmf.slot, maybeMkWrite(withFlags(vmf.orig, PTE_YOUNG | PTE_DIRTY), vmf.vma));
+}
+
+/**
+ * Whether no hart can be writing through a right that write-protection took away and a flush has yet to take from the
+ * TLBs: otherwise the copy would miss what it writes.
+ */
+export const noFlushPending = seam(
+  'memory.noFlushPending',
+  (vma: Vma): boolean => !has(vma.flags, VM_UFFD_WP) || !mmTlbFlushPending(vma.mm),
+  'F-wp: flush-if-pending: a stale writable TLB entry could change the page while it is copied',
+);
+
+/** Under the page-table lock again: is it still the entry whose page was copied? */
+export const slotSameAfterCopy = seam(
+  'memory.slotSameAfterCopy',
+  (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
+  'F-wp: chk same after copy: while the page was copied the entry may have changed, and the copy is of the wrong page',
+);
+
+/** Requires: no page-table lock; a reference to the old page unless it is the zero page. @linux wp_page_copy */
+function* wpPageCopy(vmf: Fault): Steps<VmFault> {
+  const { vma, slot } = vmf;
+  const { frames } = machine;
+  const special = pteSpecial(vmf.orig);
+  const old = ptePfn(vmf.orig);
+  const prepared = yield* vmfAnonPrepare(vmf);
+  const fresh = prepared === VM_FAULT_NONE ? frames.alloc(world.owner()) : 0;
+  if (fresh === 0) {
+    if (!special) frames.put(old, world.owner());
+    return prepared === VM_FAULT_NONE ? VM_FAULT_OOM : prepared;
+  }
+  if (sched.wants()) yield* access('copy page', contentCell(old), READ);
+  if (!noFlushPending(vma)) flushNow(vma.mm, vmf.address, vmf.address + PAGE_SIZE);
+  if (special) frames.zero(fresh);
+  else frames.copy(fresh, old);
+
+  const ptl = ptLockOf(slot);
+  yield* lock(ptl);
+  const same = slotSameAfterCopy(vmf);
+  if (same) {
+    // The old right has to be gone everywhere before the new page can be written.
+    flushNow(vma.mm, vmf.address, vmf.address + PAGE_SIZE);
+    folioAddNewAnonRmap(fresh, vma, vmf.address);
+    setPte(slot, copiedPte(vmf, fresh));
+    if (!special) folioRemoveRmap(old, vma);
+  }
+  unlock(ptl);
+  if (!same) frames.put(fresh, world.owner());
+  if (special) return VM_FAULT_NONE;
+  if (sched.wants()) yield* access('drop old page', refcountCell(old), ADD);
+  if (same) frames.put(old, world.owner());
+  frames.put(old, world.owner());
+  return VM_FAULT_NONE;
+}
+
+/** The entry for a copy: an unshare changes whose page it is, not what may be done with it. */
+function copiedPte(vmf: Fault, pfn: Pfn): Pte {
+  const entry = mkPte(pfn, PTE_YOUNG | pageProt(vmf.vma.flags));
+  if (flagged(vmf.flags, FAULT_FLAG_UNSHARE)) {
+    return pteUffdWp(vmf.orig) ? mkUffdWp(entry) : entry;
+  }
+  return maybeMkWrite(withFlags(entry, PTE_DIRTY), vmf.vma);
+}
+
+/** Gives the entry the write bit when the mapping allows writing. @linux maybe_mkwrite */
+export function maybeMkWrite(pte: Pte, vma: Vma): Pte {
+  return has(vma.flags, VM_WRITE) ? withFlags(pte, PTE_WRITE) : pte;
+}
+
+/** Write-protected by userfaultfd: the bit that says so, and no right to write. @linux pte_mkuffd_wp */
+export function mkUffdWp(pte: Pte): Pte {
+  return withoutFlags(withFlags(pte, PTE_UFFD_WP), PTE_WRITE);
+}
+
+/**
+ * Makes sure that the VMA has an anon_vma. That needs mmap_lock: a fault under the VMA lock takes it if it is free, and
+ * starts again under mmap_lock if not.
+ * @returns VM_FAULT_NONE, or VM_FAULT_RETRY with the VMA lock dropped. @linux vmf_anon_prepare
+ */
+export function* vmfAnonPrepare(vmf: Fault): Steps<VmFault> {
+  const { vma } = vmf;
+  if (hasAnonVma(vma)) return VM_FAULT_NONE;
+  const underVmaLock = flagged(vmf.flags, FAULT_FLAG_VMA_LOCK);
+  if (underVmaLock && !(yield* tryLockRead(vma.mm.mmapLock))) {
+    vmaEndRead(vma);
+    return VM_FAULT_RETRY;
+  }
+  const made = yield* anonVmaPrepare(vma);
+  if (underVmaLock) mmapReadUnlock(vma.mm);
+  return made ? VM_FAULT_NONE : VM_FAULT_OOM;
+}

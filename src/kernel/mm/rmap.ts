@@ -1,0 +1,106 @@
+/**
+ * Which page-table entries map an anonymous folio, and whether one of them has it to itself.
+ * AnonExclusive is a promise about a page: no other process can see it, so a write may go to it directly. fork takes it
+ * away; only a write that finds itself alone, or a copy, gives it back. @linux mm/rmap.c, include/linux/rmap.h
+ */
+import { assert } from '../../base/assert.ts';
+import { folioCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import {
+  GUP_PIN_COUNTING_BIAS,
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_SWAPBACKED,
+} from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Pfn } from '../../machine/pte.ts';
+import { READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { lockRead, unlockRead } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { world } from '../current.ts';
+import type { Vaddr, Vma } from './mm-types.ts';
+
+/** The place of an address in its VMA's anon_vma or file, in pages. @linux linear_page_index */
+export function linearPageIndex(vma: Vma, address: Vaddr): number {
+  return vma.pgoff + Math.floor((address - vma.start) / PAGE_SIZE);
+}
+
+/**
+ * Makes a fresh frame an anonymous folio mapped once, at `address`, exclusively.
+ * Requires: the page-table lock of the slot it goes to; the VMA has an anon_vma. @linux folio_add_new_anon_rmap
+ */
+export function folioAddNewAnonRmap(pfn: Pfn, vma: Vma, address: Vaddr): void {
+  const { anonVma } = vma;
+  assert(anonVma !== null, 'a private page is mapped into a VMA without anon_vma');
+  const { frames } = machine;
+  sched.touch(folioCell(pfn), WRITE);
+  frames.flags[pfn] = PG_ANON | PG_SWAPBACKED | PG_ANON_EXCLUSIVE;
+  frames.mapping[pfn] = anonVma.id;
+  frames.index[pfn] = linearPageIndex(vma, address);
+  frames.addMapcount(pfn, 1);
+  vma.mm.rss.anon++;
+}
+
+/**
+ * Adds a forked child's mapping of the parent's folio, which is exclusive to nobody from now on.
+ * @returns false when the page may be pinned for DMA: the parent keeps it and the child needs a copy
+ * Requires: both page-table locks. @linux folio_try_dup_anon_rmap_pte
+ */
+export function folioTryDupAnonRmap(pfn: Pfn, dst: Vma, src: Vma): boolean {
+  const { frames } = machine;
+  if (frames.hasFlag(pfn, PG_ANON_EXCLUSIVE)) {
+    if (src.mm.hasPinned && frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return false;
+    frames.clearFlag(pfn, PG_ANON_EXCLUSIVE);
+  }
+  frames.get(pfn);
+  frames.addMapcount(pfn, 1);
+  dst.mm.rss.anon++;
+  return true;
+}
+
+/** Takes one mapping away. The reference it held is the caller's to drop. Requires: the page-table lock. */
+export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
+  machine.frames.addMapcount(pfn, -1);
+  vma.mm.rss.anon--;
+}
+
+/** Makes the folio belong to the VMA's own anon_vma: it turned out to be alone in it. @linux folio_move_anon_rmap */
+export function folioMoveAnonRmap(pfn: Pfn, vma: Vma): void {
+  const { anonVma } = vma;
+  assert(anonVma !== null, 'a private page is mapped in a VMA without anon_vma');
+  sched.touch(folioCell(pfn), WRITE);
+  machine.frames.mapping[pfn] = anonVma.id;
+}
+
+/** Where a folio may be mapped: the entry there has to be looked at. */
+export interface RmapPlace {
+  readonly vma: Vma;
+  readonly address: Vaddr;
+}
+
+/**
+ * Every place where an anonymous folio may be mapped, and a few where it is not any more.
+ * Requires: a reference to the folio. @linux rmap_walk_anon
+ */
+export function* rmapWalkAnon(pfn: Pfn): Steps<readonly RmapPlace[]> {
+  sched.touch(folioCell(pfn), READ);
+  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+  if (anonVma === undefined) return [];
+  yield* lockRead(anonVma.root.lock);
+  const places = rmapPlaces(pfn);
+  unlockRead(anonVma.root.lock);
+  return places;
+}
+
+/** The walk itself. Requires: the root's anon_vma lock (checks look without it, between steps). */
+export function rmapPlaces(pfn: Pfn): RmapPlace[] {
+  const places: RmapPlace[] = [];
+  const index = machine.frames.index[pfn] ?? 0;
+  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+  for (const { vma } of anonVma?.links ?? []) {
+    const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
+    if (vma.contains(address)) places.push({ vma, address });
+  }
+  return places;
+}
