@@ -188,6 +188,12 @@ export class Frames {
     return this.bytes.slice(start, start + length);
   }
 
+  /** Says that the frame's bytes are about to be written in place. */
+  markUsed(pfn: Pfn): void {
+    this.#used[pfn] = 1;
+    this.onReuse?.(pfn);
+  }
+
   write(pfn: Pfn, offset: number, data: Uint8Array): void {
     sched.touch(contentCell(pfn), WRITE);
     this.#used[pfn] = 1;

@@ -1,6 +1,93 @@
+/** Faulting pages in without an access: MADV_POPULATE_* and MAP_POPULATE. @linux mm/gup.c */
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { PTE_PROTNONE, ptePresent, pteWrite } from '../../machine/pte.ts';
+import { loadPte } from '../../machine/tables.ts';
 import type { Steps } from '../../sched/op.ts';
-import type { Mm, Vaddr } from './mm-types.ts';
+import { interrupts } from '../../sched/wait.ts';
+import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
+import { world } from '../current.ts';
+import { accessError } from './fault.ts';
+import { handleMmFault } from './memory.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
+import { pteSlot } from './pgtable.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_TRIED,
+  FAULT_FLAG_WRITE,
+  type FaultFlags,
+  faultHas,
+  VM_FAULT_ERROR,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_NONE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  type VmFault,
+} from './vm-fault.ts';
+import { has, VM_IO, VM_PFNMAP, type VmFlags } from './vm-flags.ts';
 
-export function* faultInRange(_mm: Mm, _start: Vaddr, _end: Vaddr, _write: boolean): Steps<number> {
-  throw new Error('BUG: being written');
+/**
+ * Makes every page of [start, end) present, page by page, as if it had been read or written.
+ * @returns 0; -ENOMEM at a hole; -EINVAL where the mapping does not allow it; -EFAULT where an access would raise a
+ *   signal; -EHWPOISON on a poison marker; -EINTR when killed. Pages before the failing one stay
+ * Requires: no lock of the mm. @linux faultin_page_range, populate_vma_page_range
+ */
+export function* faultInRange(mm: Mm, start: Vaddr, end: Vaddr, write: boolean): Steps<number> {
+  const base = (FAULT_FLAG_ALLOW_RETRY |
+    FAULT_FLAG_KILLABLE |
+    (write ? FAULT_FLAG_WRITE : 0)) as FaultFlags;
+  yield* mmapReadLock(mm);
+  let flags = base;
+  for (let address = start; address < end; ) {
+    const vma = vmaLookup(mm, address);
+    const refused = vma === null ? -ENOMEM : vmaRefuses(vma, flags);
+    if (vma === null || refused !== 0) {
+      mmapReadUnlock(mm);
+      return refused;
+    }
+    if (yield* followPage(mm, address, write)) {
+      address += PAGE_SIZE;
+      flags = base;
+      continue;
+    }
+    const result = yield* handleMmFault(vma, world.current, address, flags);
+    if (faultHas(result, VM_FAULT_RETRY)) {
+      if (killed()) return -EINTR;
+      flags = (flags | FAULT_FLAG_TRIED) as FaultFlags;
+      yield* mmapReadLock(mm);
+    } else if (faultHas(result, VM_FAULT_ERROR)) {
+      mmapReadUnlock(mm);
+      return faultErrno(result);
+    }
+  }
+  mmapReadUnlock(mm);
+  return 0;
+}
+
+/** @linux check_vma_flags */
+function vmaRefuses(vma: Vma, flags: FaultFlags): number {
+  if (has(vma.flags, (VM_IO | VM_PFNMAP) as VmFlags)) return -EINVAL;
+  return accessError(vma, flags) ? -EINVAL : 0;
+}
+
+/** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_mask */
+function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
+  const slot = pteSlot(mm, address);
+  if (slot < 0) return false;
+  const pte = yield* loadPte(slot);
+  if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0) return false;
+  return !write || pteWrite(pte);
+}
+
+function killed(): boolean {
+  const { thread } = world.current;
+  return thread !== null && interrupts(thread, 'killable');
+}
+
+/** @linux vm_fault_to_errno */
+function faultErrno(result: VmFault): number {
+  if (result === VM_FAULT_NONE) return 0;
+  if (faultHas(result, VM_FAULT_OOM)) return -ENOMEM;
+  return faultHas(result, VM_FAULT_HWPOISON) ? -EHWPOISON : -EFAULT;
 }
