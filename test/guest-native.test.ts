@@ -5,11 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const guest = fileURLToPath(new URL('../examples/guest', import.meta.url));
-const temp = mkdtempSync(join(tmpdir(), 'faultline-native-'));
-afterAll(() => rmSync(temp, { recursive: true, force: true }));
+let temp = '';
 
 const REPEATS = 5;
 /** Exit status by which a program says that the machine refused it something; its own finding is 1. */
@@ -20,6 +19,11 @@ const hasCompiler =
 const needs = hasCompiler ? '' : ' (needs a C compiler on Linux: apt-get install gcc libc6-dev)';
 
 describe.skipIf(!hasCompiler)(`natively${needs}`, () => {
+  beforeAll(() => {
+    temp = mkdtempSync(join(tmpdir(), 'faultline-native-'));
+  });
+  afterAll(() => rmSync(temp, { recursive: true, force: true }));
+
   test.for([
     ['hello', 0],
     ['missing-demo', 0],
