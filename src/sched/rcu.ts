@@ -3,7 +3,7 @@
  * actor's step, at the earliest when every section that was open at that time has ended.
  */
 import { assert } from '../base/assert.ts';
-import { type Cell, cellOf, READ, WRITE } from './cell.ts';
+import { ADD, type Cell, cellOf, READ, WRITE } from './cell.ts';
 import { sched } from './current.ts';
 import type { Op, Steps } from './op.ts';
 import type { Thread } from './thread.ts';
@@ -16,17 +16,23 @@ interface Deferred {
 }
 
 export class Rcu {
+  /** The queue; sections opened; sections closed. Sections commute, but what `callRcu` waits for depends on both. */
   readonly #cell: Cell;
+  readonly #opened: Cell;
+  readonly #left: Cell;
   readonly #queue: Deferred[] = [];
   readonly #closed = new Map<Thread, number>();
 
   constructor(cellClass: number) {
     this.#cell = cellOf(cellClass, 0);
+    this.#opened = cellOf(cellClass, 1);
+    this.#left = cellOf(cellClass, 2);
   }
 
   readLock(): void {
     const thread = sched.running;
     if (thread === null) return;
+    if (thread.rcuReaders === 0) sched.touch(this.#opened, ADD);
     thread.rcuReaders++;
     thread.atomic++;
   }
@@ -39,11 +45,13 @@ export class Rcu {
     thread.atomic--;
     if (thread.rcuReaders > 0) return;
     this.#closed.set(thread, (this.#closed.get(thread) ?? 0) + 1);
-    if (this.#queue.length > 0) sched.touch(this.#cell, WRITE);
+    sched.touch(this.#left, ADD);
   }
 
   /** Frees something once nobody can still be looking at it. Immediately, when nobody is. */
   callRcu(free: () => void): void {
+    sched.touch(this.#opened, READ);
+    sched.touch(this.#left, READ);
     const waitsFor = sched.threads.filter((t) => t.rcuReaders > 0);
     if (waitsFor.length === 0) {
       free();
@@ -59,12 +67,13 @@ export class Rcu {
     for (;;) {
       yield {
         name: 'rcu',
-        cell: this.#cell,
+        cell: this.#left,
         ready: () => this.#queue.some((d) => this.#over(d)),
         awaits: null,
         choices: 0,
       } satisfies Op;
-      sched.touch(this.#cell, READ);
+      sched.touch(this.#left, READ);
+      sched.touch(this.#cell, WRITE);
       const index = this.#queue.findIndex((d) => this.#over(d));
       const [deferred] = this.#queue.splice(index, 1);
       deferred?.free();

@@ -81,7 +81,11 @@ export class WaitQueue {
     let woken = 0;
     for (const sleeper of this.#sleepers) {
       if (woken >= most) break;
-      if (sleeper.woken) continue;
+      if (sleeper.woken) {
+        // Whom this wakes depends on who was woken before.
+        sched.touch(sleeper.cell, READ);
+        continue;
+      }
       sleeper.wake();
       woken++;
     }
