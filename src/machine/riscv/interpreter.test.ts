@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BareGuest, type Permissions } from '../../../test/riscv/bare-guest.ts';
 import { decode } from './decode.ts';
-import { HART_FUEL, HART_RES_ADDR, HART_TRAP } from './hart-layout.ts';
+import { HART_FUEL, HART_INSTRET, HART_RES_ADDR, HART_TRAP } from './hart-layout.ts';
 import { Interpreter } from './interpreter.ts';
 import * as trap from './trap.ts';
 
@@ -47,6 +47,14 @@ describe('budget', () => {
     expect([guest.pc, guest.instret]).toEqual([CODE + 4n, 1n]);
     expect(guest.view.getUint32(HART_TRAP, true)).toBe(trap.TRAP_ECALL);
     expect(guest.view.getBigInt64(HART_FUEL, true)).toBe(9n);
+  });
+
+  test('may exceed 32 bits, and so may instret', () => {
+    const [guest, engine] = guestWith([ADDI_A0_1, ECALL]);
+    guest.view.setBigUint64(HART_INSTRET, 0xffff_ffffn, true);
+    guest.run(engine, 2 ** 40);
+    expect(guest.view.getBigInt64(HART_FUEL, true)).toBe(2n ** 40n - 1n);
+    expect(guest.instret).toBe(0x1_0000_0000n);
   });
 
   test('rdinstret counts the instructions before it', () => {

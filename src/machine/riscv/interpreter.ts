@@ -126,9 +126,11 @@ export class Interpreter implements trap.Engine {
   #leave(h: HartState, budget: number, cause: trap.TrapCause): void {
     h.setPair(layout.HART_PC, h.pcLo, h.pcHi);
     h.setWord(layout.HART_TRAP, cause);
-    const instret = (h.base + layout.HART_INSTRET) / 8;
-    h.u64[instret] = (h.u64[instret] as bigint) + BigInt(h.retired);
-    h.i64[(h.base + layout.HART_FUEL) / 8] = BigInt(budget - h.retired);
+    const low = (h.word(layout.HART_INSTRET) >>> 0) + h.retired;
+    const high = h.word(layout.HART_INSTRET + 4) + Math.floor(low / 2 ** 32);
+    h.setPair(layout.HART_INSTRET, low, high);
+    const left = budget - h.retired;
+    h.setPair(layout.HART_FUEL, left, Math.floor(left / 2 ** 32));
   }
 }
 
