@@ -1,6 +1,225 @@
+/**
+ * Copying an address space: every VMA, and those page tables that could not be rebuilt by faults. Private pages become
+ * read-only on both sides and exclusive to neither. @linux kernel/fork.c, mm/memory.c copy_page_range
+ */
+import { assert } from '../../base/assert.ts';
+import { machine } from '../../machine/current.ts';
+import { PG_ANON } from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  mkMarker,
+  mkPte,
+  PTE_DIRTY,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  PTE_MARKER_UFFD_WP,
+  PTE_NONE,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  PTE_YOUNG,
+  type Pte,
+  pteIsTable,
+  pteKind,
+  pteMarker,
+  ptePfn,
+  pteSpecial,
+  pteUffdWp,
+  pteWrite,
+  withoutFlags,
+} from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import type { Mm } from './mm-types.ts';
+import { ENOMEM } from '../../uapi/errno.ts';
+import { world } from '../current.ts';
+import {
+  dupUserfaultfd,
+  dupUserfaultfdComplete,
+  dupUserfaultfdFail,
+  type UserfaultfdForkCtx,
+} from '../fs/userfaultfd-events.ts';
+import { anonVmaFork } from './anon-vma.ts';
+import { mmput } from './exit-mmap.ts';
+import { maybeMkWrite, mkUffdWp } from './memory.ts';
+import { Mm, type Vaddr, Vma } from './mm-types.ts';
+import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
+import { pageProt } from './page-prot.ts';
+import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
+import { folioAddNewAnonRmap, folioTryDupAnonRmap } from './rmap.ts';
+import { flushTlbMm } from './tlb.ts';
+import {
+  has,
+  VM_DONTCOPY,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_UFFD_WP,
+  VM_WIPEONFORK,
+  type VmFlags,
+  withoutFlag,
+} from './vm-flags.ts';
+import { insertVma } from './vma.ts';
 
-export function* dupMm(_old: Mm): Steps<Mm | number> {
-  throw new Error('BUG: being written');
+/** Locked-memory flags, which a child does not inherit. @linux VM_LOCKED_MASK */
+const VM_LOCKED_MASK = (VM_LOCKED | VM_LOCKONFAULT) as VmFlags;
+
+/**
+ * A copy of an address space for a child that has one user, itself. Waits until the FORK events it causes are read.
+ * @returns the child's mm, or -ENOMEM with the parent as it was but for pages that are read-only now
+ * Requires: no lock. @linux kernel/fork.c dup_mm, mm/mmap.c dup_mmap
+ */
+export function* dupMm(old: Mm): Steps<Mm | number> {
+  const mm = new Mm(world.nextMm++);
+  world.mms.add(mm);
+  const forks: UserfaultfdForkCtx[] = [];
+  yield* mmapWriteLock(old);
+  // Nobody else knows the child's mm yet: its lock costs no step.
+  take(mm.mmapLock);
+  copyFields(mm, old);
+  let result = 0;
+  for (const vma of old.vmas) {
+    result = yield* dupVma(mm, vma, forks);
+    if (result < 0) break;
+  }
+  yield* flushTlbMm(old);
+  mmapWriteUnlock(mm);
+  mmapWriteUnlock(old);
+  if (result < 0) {
+    dupUserfaultfdFail(forks);
+    yield* mmput(mm);
+    return result;
+  }
+  yield* dupUserfaultfdComplete(forks);
+  return mm;
+}
+
+function copyFields(mm: Mm, old: Mm): void {
+  mm.startBrk = old.startBrk;
+  mm.brk = old.brk;
+  mm.startStack = old.startStack;
+  mm.argStart = old.argStart;
+  mm.argEnd = old.argEnd;
+  mm.envStart = old.envStart;
+  mm.envEnd = old.envEnd;
+}
+
+/** One VMA of the child. Requires: mmap_lock of both for writing. */
+function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
+  yield* vmaStartWrite(vma);
+  if (has(vma.flags, VM_DONTCOPY)) return 0;
+  const copy = new Vma(mm, vma.start, vma.end, vma.flags, vma.pgoff);
+  copy.file = vma.file;
+  copy.uffd = vma.uffd;
+  const result = yield* dupUserfaultfd(vma, copy, forks);
+  if (result < 0) return result;
+  const wipe = has(vma.flags, VM_WIPEONFORK);
+  if (!wipe) yield* anonVmaFork(copy, vma);
+  copy.flags = withoutFlag(copy.flags, VM_LOCKED_MASK);
+  if (copy.file !== null) copy.file.refs++;
+  insertVma(copy);
+  mm.totalVm += (copy.end - copy.start) / PAGE_SIZE;
+  return wipe ? 0 : yield* copyPageRange(copy, vma);
+}
+
+/**
+ * Copies the page tables of a VMA, unless faults would bring everything back by themselves.
+ * @returns 0 or -ENOMEM
+ * Requires: mmap_lock of both for writing, both VMAs write-locked. @linux mm/memory.c copy_page_range
+ */
+export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
+  if (!vmaNeedsCopy(dst, src)) return 0;
+  let address = skipMissing(src.mm, src.start, src.end);
+  while (address < src.end) {
+    const next = pmdAddrEnd(address, src.end);
+    const result = yield* copyPteRange(dst, src, address, next);
+    if (result < 0) return result;
+    address = skipMissing(src.mm, next, src.end);
+  }
+  return 0;
+}
+
+/** A VMA that has no anon_vma and carries no write-protection holds nothing private. @linux vma_needs_copy */
+function vmaNeedsCopy(dst: Vma, src: Vma): boolean {
+  return has(dst.flags, VM_UFFD_WP) || has(src.flags, VM_PFNMAP) || src.anonVma !== null;
+}
+
+/** One table, one step under both locks. @linux copy_pte_range */
+function* copyPteRange(dst: Vma, src: Vma, start: Vaddr, end: Vaddr): Steps<number> {
+  const pmd = pmdSlot(src.mm, start);
+  const table = getPte(pmd);
+  if (table === PTE_NONE) return 0;
+  assert(pteIsTable(table), 'fork of huge pages is not modelled yet: nothing makes one');
+  const first = yield* allocPte(dst.mm, start);
+  if (first < 0) return -ENOMEM;
+  const from = pteSlotIn(table, start);
+  const ptl = ptLockOf(from);
+  const dstPtl = ptLockOf(first);
+  yield* lock(ptl);
+  take(dstPtl);
+  let result = 0;
+  for (let address = start; address < end && result === 0; address += PAGE_SIZE) {
+    const i = (address - start) / PAGE_SIZE;
+    result = copyPte(dst, src, address, first + i, from + i);
+  }
+  unlock(dstPtl);
+  unlock(ptl);
+  return result;
+}
+
+/** Requires: both page-table locks. @returns 0 or -ENOMEM */
+function copyPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): number {
+  const pte = getPte(from);
+  switch (pteKind(pte)) {
+    case 'none':
+      return 0;
+    case 'present':
+      return copyPresentPte(dst, src, address, to, from);
+    case 'marker': {
+      const marker = copyPteMarker(pte, dst);
+      if (marker !== PTE_NONE) setPte(to, marker);
+      return 0;
+    }
+    case 'swap':
+    case 'migration':
+    case 'hwpoison':
+    case 'table':
+      assert(false, `fork over a ${pteKind(pte)} entry is not modelled yet: nothing makes one`);
+  }
+}
+
+/** Poison and guards are inherited; write-protection only where the child's VMA is registered. @linux copy_pte_marker */
+function copyPteMarker(pte: Pte, dst: Vma): Pte {
+  const kept =
+    PTE_MARKER_POISONED | PTE_MARKER_GUARD | (has(dst.flags, VM_UFFD_WP) ? PTE_MARKER_UFFD_WP : 0);
+  const mask = pteMarker(pte) & kept;
+  return mask === 0 ? PTE_NONE : mkMarker(mask);
+}
+
+/** @linux copy_present_ptes, copy_present_page */
+function copyPresentPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): number {
+  let pte = getPte(from);
+  const pfn = ptePfn(pte);
+  if (!pteSpecial(pte)) {
+    assert(machine.frames.hasFlag(pfn, PG_ANON), 'fork over file pages is not modelled yet');
+    if (!folioTryDupAnonRmap(pfn, dst, src)) return copyPinnedPage(dst, address, to, pte);
+  }
+  if (!has(src.flags, VM_SHARED) && pteWrite(pte)) {
+    pte = withoutFlags(pte, PTE_WRITE);
+    setPte(from, pte);
+  }
+  const inherited = has(dst.flags, VM_UFFD_WP) ? pte : withoutFlags(pte, PTE_UFFD_WP);
+  setPte(to, withoutFlags(inherited, PTE_YOUNG));
+  return 0;
+}
+
+/** A page that a device may be writing stays the parent's alone: the child gets its content as of now. */
+function copyPinnedPage(dst: Vma, address: Vaddr, to: number, pte: Pte): number {
+  const fresh = machine.frames.alloc(world.owner());
+  if (fresh === 0) return -ENOMEM;
+  machine.frames.copy(fresh, ptePfn(pte));
+  folioAddNewAnonRmap(fresh, dst, address);
+  const entry = maybeMkWrite(mkPte(fresh, PTE_DIRTY | pageProt(dst.flags)), dst);
+  setPte(to, has(dst.flags, VM_UFFD_WP) && pteUffdWp(pte) ? mkUffdWp(entry) : entry);
+  return 0;
 }

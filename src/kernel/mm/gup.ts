@@ -1,7 +1,8 @@
 /** Faulting pages in without an access: MADV_POPULATE_* and MAP_POPULATE. @linux mm/gup.c */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { PTE_PROTNONE, ptePresent, pteWrite } from '../../machine/pte.ts';
-import { loadPte } from '../../machine/tables.ts';
+import { getPte } from '../../machine/tables.ts';
+import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { interrupts } from '../../sched/wait.ts';
 import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
@@ -10,7 +11,8 @@ import { accessError } from './fault.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
-import { pteSlot } from './pgtable.ts';
+import { ptLockOf } from './pgtable.ts';
+import { pteOffsetMapLock } from './pte-offset-map.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
@@ -71,11 +73,12 @@ function vmaRefuses(vma: Vma, flags: FaultFlags): number {
   return accessError(vma, flags) ? -EINVAL : 0;
 }
 
-/** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_mask */
+/** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_pte */
 function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
-  const slot = pteSlot(mm, address);
+  const slot = yield* pteOffsetMapLock(mm, address);
   if (slot < 0) return false;
-  const pte = yield* loadPte(slot);
+  const pte = getPte(slot);
+  unlock(ptLockOf(slot));
   if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0) return false;
   return !write || pteWrite(pte);
 }

@@ -45,7 +45,8 @@ import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
 import { pageProt } from './page-prot.ts';
-import { allocPte, ptLockOf } from './pgtable.ts';
+import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
@@ -97,7 +98,11 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
   if (slot === -1) return VM_FAULT_OOM;
   assert(slot >= 0, 'huge and migrating PMDs are not modelled yet: nothing makes one');
   vmf.slot = slot;
+  vmf.pmd = pmdSlot(vmf.vma.mm, vmf.address);
+  // RCU: the table may be freed as soon as nobody reads in it.
+  world.rcu.readLock();
   vmf.orig = yield* loadPte(slot);
+  world.rcu.readUnlock();
   switch (pteKind(vmf.orig)) {
     case 'none':
       return yield* doPteMissing(vmf);
@@ -136,7 +141,7 @@ function* handlePteMarker(vmf: Fault): Steps<VmFault> {
 function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
   const ptl = ptLockOf(vmf.slot);
   yield* lock(ptl);
-  if (slotSameOnInstall(vmf)) setPte(vmf.slot, PTE_NONE);
+  if (tableStillThere(vmf.pmd, vmf.slot) && slotSameOnInstall(vmf)) setPte(vmf.slot, PTE_NONE);
   unlock(ptl);
   return VM_FAULT_NONE;
 }
@@ -177,7 +182,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
 
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
-  const same = slotSameOnInstall(vmf);
+  const same = tableStillThere(vmf.pmd, slot) && slotSameOnInstall(vmf);
   const fill = same && mayFillMissing(vmf);
   if (fill) {
     if (pfn !== 0) folioAddNewAnonRmap(pfn, vma, vmf.address);
@@ -194,7 +199,7 @@ function* doPresent(vmf: Fault): Steps<VmFault> {
   const { slot } = vmf;
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
-  if (!slotSameBeforeWp(vmf)) {
+  if (!tableStillThere(vmf.pmd, slot) || !slotSameBeforeWp(vmf)) {
     unlock(ptl);
     return VM_FAULT_NONE;
   }
@@ -309,7 +314,7 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
 
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
-  const same = slotSameAfterCopy(vmf);
+  const same = tableStillThere(vmf.pmd, slot) && slotSameAfterCopy(vmf);
   if (same) {
     // The old right has to be gone everywhere before the new page can be written.
     flushNow(vma.mm, vmf.address, vmf.address + PAGE_SIZE);

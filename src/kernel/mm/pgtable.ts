@@ -133,7 +133,10 @@ function allocTable(mm: Mm, cls: typeof PMD_LOCK | null): number {
   const table = machine.tables.alloc(world.owner());
   if (table < 0) return -1;
   mm.tables++;
-  if (cls !== null) world.ptLocks[table] ??= new Lock(cls, `${cls.name} ${table}`);
+  // A recycled table may have been of the other level.
+  if (cls !== null && world.ptLocks[table]?.cls !== cls) {
+    world.ptLocks[table] = new Lock(cls, `${cls.name} ${table}`);
+  }
   return table;
 }
 

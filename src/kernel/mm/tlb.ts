@@ -14,6 +14,9 @@ import type { Steps } from '../../sched/op.ts';
 import { seam } from '../seam.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 
+/** Up to this many pages a flush is recorded page by page. */
+const FLUSH_EVERY_PAGE = 256;
+
 /**
  * Flushes pages [start, end) from the TLB of every hart that runs the mm. One step: the initiator waits for all
  * acknowledgements, and what harts do meanwhile commutes with each other's flush. A seam, so that a patch can forget.
@@ -31,9 +34,7 @@ export function flushNow(mm: Mm, start: Vaddr, end: Vaddr): void {
   const first = Math.floor(start / PAGE_SIZE);
   const last = Math.ceil(end / PAGE_SIZE);
   for (const hart of mm.harts) {
-    if (sched.exploring) {
-      for (let vpn = first; vpn < last; vpn++) sched.touch(tlbCell(hart, vpn), WRITE);
-    }
+    if (sched.exploring) touchRange(mm, hart, first, last);
     machine.tlbs[hart]?.flush(first, last);
   }
 }
@@ -56,6 +57,22 @@ export function flushHartNow(hart: number, address: Vaddr): void {
   const vpn = Math.floor(address / PAGE_SIZE);
   sched.touch(tlbCell(hart, vpn), WRITE);
   machine.tlbs[hart]?.flush(vpn, vpn + 1);
+}
+
+/** Records the flush page by page; of a range with large holes only what could be in a TLB. */
+function touchRange(mm: Mm, hart: number, first: number, last: number): void {
+  if (last - first <= FLUSH_EVERY_PAGE) {
+    for (let vpn = first; vpn < last; vpn++) sched.touch(tlbCell(hart, vpn), WRITE);
+    return;
+  }
+  for (const vma of mm.vmas.range(first * PAGE_SIZE, last * PAGE_SIZE)) {
+    const low = Math.max(first, vma.start / PAGE_SIZE);
+    const high = Math.min(last, vma.end / PAGE_SIZE);
+    for (let vpn = low; vpn < high; vpn++) sched.touch(tlbCell(hart, vpn), WRITE);
+  }
+  for (const [vpn] of machine.tlbs[hart]?.entries() ?? []) {
+    if (vpn >= first && vpn < last) sched.touch(tlbCell(hart, vpn), WRITE);
+  }
 }
 
 export function incTlbFlushPending(mm: Mm): void {
