@@ -141,7 +141,7 @@ export class Dpor implements Strategy {
     const unfinished = running !== null && this.#depth >= this.#forced - 1;
     // A step that threw counts as far as it came.
     if (ending === 'failed' && unfinished) this.stepped(sched, running);
-    if (this.#depth < this.#forced || this.blocked) return;
+    if (this.#depth < this.#forced) return;
     this.#pending(sched, ending === 'failed' || ending === 'limit');
   }
 

@@ -5,7 +5,7 @@
  */
 import { at } from '../base/assert.ts';
 import { access, pause } from '../sched/access.ts';
-import { type Cell, cellOf, READ, WRITE } from '../sched/cell.ts';
+import { type Cell, cellOf, type Kind, READ, WRITE } from '../sched/cell.ts';
 import { enterSched } from '../sched/current.ts';
 import { Lock, type LockClass, lock, unlock } from '../sched/lock.ts';
 import type { Steps } from '../sched/op.ts';
@@ -25,6 +25,11 @@ export class Words {
     this.#sched = sched;
     this.value = new Array<number>(count).fill(0);
     this.#cells = this.value.map((_, i) => cellOf(WORD, i));
+  }
+
+  /** The announcement alone, for hot loops: the caller reads or writes `value` after it. */
+  step(i: number, kind: Kind): Steps<void> {
+    return access(kind === READ ? 'load' : 'store', at(this.#cells, i), kind);
   }
 
   *load(i: number): Steps<number> {
@@ -88,12 +93,16 @@ export function readers(n: number): Program<string> {
 /** A reader looks for the last zero from the top; n writers each make a word one more than its neighbour. */
 export function lastzero(n: number): Program<string> {
   function* scan(w: Words): Steps<void> {
-    let i = n;
-    while ((yield* w.load(i)) !== 0) i--;
+    for (let i = n; ; i--) {
+      yield* w.step(i, READ);
+      if (w.value[i] === 0) break;
+    }
   }
   function* write(w: Words, j: number): Steps<void> {
-    const below = yield* w.load(j - 1);
-    yield* w.store(j, below + 1);
+    yield* w.step(j - 1, READ);
+    const below = at(w.value, j - 1);
+    yield* w.step(j, WRITE);
+    w.value[j] = below + 1;
   }
   return program(n + 1, (w) => [scan(w), ...times(n, (j) => write(w, j + 1))]);
 }
@@ -194,9 +203,12 @@ export function nWritesAReadTwo(n: number): Program<string> {
 export function fibBench(k: number): Program<string> {
   function* add(w: Words, to: number): Steps<void> {
     for (let i = 0; i < k; i++) {
-      const x = yield* w.load(0);
-      const y = yield* w.load(1);
-      yield* w.store(to, x + y);
+      yield* w.step(0, READ);
+      const x = at(w.value, 0);
+      yield* w.step(1, READ);
+      const y = at(w.value, 1);
+      yield* w.step(to, WRITE);
+      w.value[to] = x + y;
     }
   }
   function* look(w: Words): Steps<void> {

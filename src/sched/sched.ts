@@ -163,19 +163,21 @@ export class Sched {
   }
 
   #collect(enabled: Thread[]): void {
-    enabled.length = 0;
+    let count = 0;
     for (const thread of this.threads) {
       if (thread.done) continue;
       const { ready } = thread.op;
-      if (ready === null || ready()) enabled.push(thread);
+      if (ready === null || ready()) enabled[count++] = thread;
     }
+    if (enabled.length > count) enabled.length = count;
   }
 
   #step(thread: Thread): void {
     const { op } = thread;
     this.running = thread;
-    this.footprint.length = 0;
-    this.#notes = [];
+    // Popping keeps the array's memory, setting its length does not.
+    while (this.footprint.length > 0) this.footprint.pop();
+    if (this.#notes.length > 0) this.#notes = [];
     const next = thread.body.next(thread.reply);
     if (next.done === true) {
       thread.done = true;
