@@ -2,9 +2,10 @@
  * Errors as data: each check of a call that can fail has a row that says in which order it stands and why it fails.
  * `faultline explain` lists them, --strace prints the sentence of the one that was hit.
  */
+
+import { must } from '../base/assert.ts';
 import type { ErrnoName } from '../uapi/errno.ts';
 import { errnoValue } from '../uapi/errno.ts';
-import { must } from '../base/assert.ts';
 import { world } from './current.ts';
 
 export interface ErrnoRow {

@@ -19,6 +19,8 @@ export class UffdWait {
   readonly newCtx: UserfaultfdCtx | null;
   /** The page a fault waits for, for WAKE; events are not woken by ranges. */
   readonly address: Vaddr;
+  /** An event whose message somebody has read. */
+  taken = false;
 
   constructor(msg: UffdMsg, newCtx: UserfaultfdCtx | null = null) {
     this.msg = msg;

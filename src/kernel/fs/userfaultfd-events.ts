@@ -2,9 +2,23 @@
  * Events: changes of an address space that its monitor hears about before it may fill pages again.
  * @linux fs/userfaultfd.c userfaultfd_event_wait_completion and its callers; semantics.md section 9.12
  */
+import { WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
+import { sleep } from '../../sched/wait.ts';
+import {
+  UFFD_FEATURE_EVENT_FORK,
+  UFFD_FEATURE_EVENT_REMOVE,
+  UFFD_FEATURE_EVENT_UNMAP,
+  type UffdMsg,
+} from '../../uapi/userfaultfd.ts';
 import type { Mm, Vaddr, Vma } from '../mm/mm-types.ts';
-import type { UserfaultfdCtx } from './userfaultfd-ctx.ts';
+import { mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../mm/mmap-lock.ts';
+import { VM_UFFD_FLAGS, withoutFlag } from '../mm/vm-flags.ts';
+import { seam } from '../seam.ts';
+import { remove } from './userfaultfd.ts';
+import { UffdWait, UserfaultfdCtx } from './userfaultfd-ctx.ts';
 
 /** Contexts that a fork duplicates, one entry per context of the parent. */
 export interface UserfaultfdForkCtx {
@@ -24,8 +38,14 @@ export interface UserfaultfdUnmapCtx {
  *   takes it again and looks the VMA up again
  * Requires: mmap_lock for reading. @linux fs/userfaultfd.c userfaultfd_remove
  */
-export function* userfaultfdRemove(_vma: Vma, _start: Vaddr, _end: Vaddr): Steps<boolean> {
-  return true;
+export function* userfaultfdRemove(vma: Vma, start: Vaddr, end: Vaddr): Steps<boolean> {
+  const ctx = vma.uffd;
+  if (ctx === null || !ctx.has(UFFD_FEATURE_EVENT_REMOVE)) return true;
+  const { mm } = vma;
+  yield* raiseMmapChanging(ctx);
+  mmapReadUnlock(mm);
+  yield* eventWaitCompletion(ctx, { event: 'remove', start, end }, null);
+  return false;
 }
 
 /**
@@ -34,11 +54,16 @@ export function* userfaultfdRemove(_vma: Vma, _start: Vaddr, _end: Vaddr): Steps
  * Requires: mmap_lock for writing. @linux fs/userfaultfd.c userfaultfd_unmap_prep
  */
 export function* userfaultfdUnmapPrep(
-  _vma: Vma,
-  _start: Vaddr,
-  _end: Vaddr,
-  _list: UserfaultfdUnmapCtx[],
+  vma: Vma,
+  start: Vaddr,
+  end: Vaddr,
+  list: UserfaultfdUnmapCtx[],
 ): Steps<number> {
+  const ctx = vma.uffd;
+  if (ctx === null || !ctx.has(UFFD_FEATURE_EVENT_UNMAP)) return 0;
+  if (list.some((u) => u.ctx === ctx && u.start === start && u.end === end)) return 0;
+  yield* raiseMmapChanging(ctx);
+  list.push({ ctx, start, end });
   return 0;
 }
 
@@ -46,7 +71,11 @@ export function* userfaultfdUnmapPrep(
  * Delivers the UNMAP events of `list` one after another, each waiting until it is read.
  * Requires: no lock. @linux fs/userfaultfd.c userfaultfd_unmap_complete
  */
-export function* userfaultfdUnmapComplete(_mm: Mm, _list: UserfaultfdUnmapCtx[]): Steps<void> {}
+export function* userfaultfdUnmapComplete(_mm: Mm, list: UserfaultfdUnmapCtx[]): Steps<void> {
+  for (const { ctx, start, end } of list.splice(0)) {
+    yield* eventWaitCompletion(ctx, { event: 'unmap', start, end }, null);
+  }
+}
 
 /**
  * Gives a VMA that fork has just copied (uffd and VM_UFFD_* still as the parent's) its own context, or takes it away
@@ -55,15 +84,98 @@ export function* userfaultfdUnmapComplete(_mm: Mm, _list: UserfaultfdUnmapCtx[])
  * Requires: mmap_lock of both, for writing. @linux fs/userfaultfd.c dup_userfaultfd
  */
 export function* dupUserfaultfd(
-  _oldVma: Vma,
-  _newVma: Vma,
-  _list: UserfaultfdForkCtx[],
+  oldVma: Vma,
+  newVma: Vma,
+  list: UserfaultfdForkCtx[],
 ): Steps<number> {
+  const orig = oldVma.uffd;
+  if (orig === null) return 0;
+  if (!orig.has(UFFD_FEATURE_EVENT_FORK)) {
+    newVma.uffd = null;
+    newVma.flags = withoutFlag(newVma.flags, VM_UFFD_FLAGS);
+    return 0;
+  }
+  let dup = list.find((f) => f.orig === orig);
+  if (dup === undefined) {
+    const fresh = new UserfaultfdCtx(newVma.mm, orig.flags);
+    fresh.features = orig.features;
+    dup = { orig, fresh };
+    list.push(dup);
+    yield* raiseMmapChanging(orig);
+  }
+  newVma.uffd = dup.fresh;
   return 0;
 }
 
 /** Delivers the FORK events. Requires: no lock. @linux fs/userfaultfd.c dup_userfaultfd_complete */
-export function* dupUserfaultfdComplete(_list: UserfaultfdForkCtx[]): Steps<void> {}
+export function* dupUserfaultfdComplete(list: UserfaultfdForkCtx[]): Steps<void> {
+  for (const { orig, fresh } of list.splice(0)) {
+    yield* eventWaitCompletion(orig, { event: 'fork', ufd: -1 }, fresh);
+  }
+}
 
 /** Takes back what dupUserfaultfd did, for a fork that failed. @linux fs/userfaultfd.c dup_userfaultfd_fail */
-export function dupUserfaultfdFail(_list: UserfaultfdForkCtx[]): void {}
+export function dupUserfaultfdFail(list: UserfaultfdForkCtx[]): void {
+  for (const { orig } of list.splice(0)) orig.addMmapChanging(-1);
+}
+
+/**
+ * Makes fills give EAGAIN until the event is read. The lock waits for fills that have already looked at the counter:
+ * after it, none of them can still install a page.
+ */
+export const raiseMmapChanging = seam(
+  'userfaultfd-events.raiseMmapChanging',
+  function* (ctx: UserfaultfdCtx): Steps<void> {
+    yield* lock(ctx.mapChangingLock);
+    ctx.addMmapChanging(1);
+    unlock(ctx.mapChangingLock);
+  },
+);
+
+/**
+ * Queues an event and waits until somebody has read it, the descriptor is closed, or the caller is being killed; then
+ * lowers the counter that was raised for it.
+ * @linux fs/userfaultfd.c userfaultfd_event_wait_completion
+ */
+function* eventWaitCompletion(
+  ctx: UserfaultfdCtx,
+  msg: UffdMsg,
+  newCtx: UserfaultfdCtx | null,
+): Steps<void> {
+  const wait = new UffdWait(msg, newCtx);
+  yield* lock(ctx.queueLock);
+  const closed = ctx.isReleased();
+  if (!closed) {
+    sched.touch(ctx.queueCell, WRITE);
+    ctx.events.push(wait);
+  }
+  unlock(ctx.queueLock);
+  if (!closed) {
+    ctx.notifyPollers();
+    yield* sleep(wait.sleeper, 'killable', 'a read of the userfaultfd event');
+    // Reader and close take the event off the list; a caller that is killed does it itself.
+    if (!wait.sleeper.woken) {
+      yield* lock(ctx.queueLock);
+      sched.touch(ctx.queueCell, WRITE);
+      remove(ctx.events, wait);
+      unlock(ctx.queueLock);
+    }
+  }
+  if (!wait.taken && newCtx !== null) yield* dropUnreadContext(newCtx);
+  ctx.addMmapChanging(-1);
+}
+
+/** A FORK event nobody read: the child's VMAs lose the context that nobody will ever hold. */
+function* dropUnreadContext(ctx: UserfaultfdCtx): Steps<void> {
+  const { mm } = ctx;
+  ctx.setReleased();
+  yield* mmapWriteLock(mm);
+  for (const vma of mm.vmas) {
+    if (vma.uffd !== ctx) continue;
+    yield* vmaStartWrite(vma);
+    vma.poke();
+    vma.uffd = null;
+    vma.flags = withoutFlag(vma.flags, VM_UFFD_FLAGS);
+  }
+  mmapWriteUnlock(mm);
+}

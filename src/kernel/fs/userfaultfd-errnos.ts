@@ -1,0 +1,118 @@
+/**
+ * Why userfaultfd(2), its handshake, fills and WRITEPROTECT fail: one table a call, in the kernel's order.
+ * REGISTER's and UNREGISTER's stand with their code. semantics.md sections 9.1, 9.2, 9.6 and 9.9 (measured on 6.18.44)
+ */
+import { type ErrnoTable, errnoTable } from '../errno-row.ts';
+
+const CHANGING = 'the address space is changing and the event that says so is not read yet';
+const UNREADABLE = 'the struct cannot be read';
+const BAD_RANGE = 'the range is empty, not page aligned, or outside user space';
+const BAD_MODE = 'mode has an unknown bit';
+const NO_MM = 'the address space of the userfaultfd is gone';
+
+export const USERFAULTFD_ERRNOS: ErrnoTable<'notAllowed' | 'badFlags' | 'noFd'> = errnoTable(
+  'userfaultfd',
+  {
+    notAllowed: [
+      'EPERM',
+      'without UFFD_USER_MODE_ONLY it takes CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1',
+    ],
+    badFlags: ['EINVAL', 'flags other than O_CLOEXEC, O_NONBLOCK and UFFD_USER_MODE_ONLY'],
+    noFd: ['EMFILE', 'no descriptor is free'],
+  },
+);
+
+export const IOCTL_ERRNOS: ErrnoTable<'noHandshake' | 'unknown'> = errnoTable('ioctl', {
+  noHandshake: ['EINVAL', 'UFFDIO_API has not been called on this userfaultfd'],
+  unknown: ['EINVAL', 'no such ioctl of a userfaultfd'],
+});
+
+export const API_ERRNOS: ErrnoTable<
+  'fault' | 'badApi' | 'notAllowed' | 'unknownFeature' | 'faultOut' | 'twice'
+> = errnoTable('UFFDIO_API', {
+  fault: ['EFAULT', UNREADABLE],
+  badApi: ['EINVAL', 'api is not UFFD_API'],
+  notAllowed: ['EPERM', 'UFFD_FEATURE_EVENT_FORK takes CAP_SYS_PTRACE'],
+  unknownFeature: ['EINVAL', 'a feature that this kernel does not have'],
+  faultOut: ['EFAULT', 'the struct cannot be written back'],
+  twice: ['EINVAL', 'the handshake has been made before'],
+});
+
+export type FillErrnos = ErrnoTable<
+  | 'changingBefore'
+  | 'fault'
+  | 'badSource'
+  | 'badRange'
+  | 'badMode'
+  | 'noMm'
+  | 'notRegistered'
+  | 'changing'
+  | 'notWp'
+  | 'wrongKind'
+  | 'noMemory'
+  | 'exists'
+  | 'sourceFault'
+  | 'killed'
+  | 'faultOut'
+  | 'partial'
+>;
+
+function fillErrnos(call: string): FillErrnos {
+  return errnoTable(call, {
+    changingBefore: ['EAGAIN', CHANGING],
+    fault: ['EFAULT', UNREADABLE],
+    badSource: ['EINVAL', 'the source range is empty or outside user space'],
+    badRange: ['EINVAL', BAD_RANGE],
+    badMode: ['EINVAL', BAD_MODE],
+    noMm: ['ESRCH', NO_MM],
+    notRegistered: ['ENOENT', 'no registered mapping contains the whole range'],
+    changing: ['EAGAIN', CHANGING],
+    notWp: ['EINVAL', 'mode asks for write protection, but the mapping is not registered for it'],
+    wrongKind: ['EINVAL', 'the mapping is of a kind that this cannot fill'],
+    noMemory: ['ENOMEM', 'no memory for a page or a page table'],
+    exists: ['EEXIST', 'something is mapped there already'],
+    sourceFault: ['EFAULT', 'the source cannot be read'],
+    killed: ['EINTR', 'a fatal signal is pending'],
+    faultOut: ['EFAULT', 'the out-field cannot be written'],
+    partial: ['EAGAIN', 'only part of the range was filled: the out-field says how much'],
+  });
+}
+
+export const COPY_ERRNOS: FillErrnos = fillErrnos('UFFDIO_COPY');
+export const ZEROPAGE_ERRNOS: FillErrnos = fillErrnos('UFFDIO_ZEROPAGE');
+export const CONTINUE_ERRNOS: FillErrnos = fillErrnos('UFFDIO_CONTINUE');
+export const POISON_ERRNOS: FillErrnos = fillErrnos('UFFDIO_POISON');
+
+export const WAKE_ERRNOS: ErrnoTable<'fault' | 'badRange'> = errnoTable('UFFDIO_WAKE', {
+  fault: ['EFAULT', UNREADABLE],
+  badRange: ['EINVAL', BAD_RANGE],
+});
+
+export const WRITEPROTECT_ERRNOS: ErrnoTable<
+  | 'changingBefore'
+  | 'fault'
+  | 'badRange'
+  | 'badMode'
+  | 'wpDontwake'
+  | 'noMm'
+  | 'changing'
+  | 'oneVma'
+  | 'notRegistered'
+  | 'noMemory'
+  | 'noVma'
+> = errnoTable('UFFDIO_WRITEPROTECT', {
+  changingBefore: ['EAGAIN', CHANGING],
+  fault: ['EFAULT', UNREADABLE],
+  badRange: ['EINVAL', BAD_RANGE],
+  badMode: ['EINVAL', BAD_MODE],
+  wpDontwake: ['EINVAL', 'protecting wakes nobody: MODE_DONTWAKE does not go with MODE_WP'],
+  noMm: ['ESRCH', NO_MM],
+  changing: ['EAGAIN', CHANGING],
+  oneVma: ['ENOENT', 'before 6.4 the range had to lie in one mapping registered for it'],
+  notRegistered: [
+    'ENOENT',
+    'a mapping in the range is not registered for write protection: those before it are done',
+  ],
+  noMemory: ['ENOMEM', 'no memory for a page table'],
+  noVma: ['ENOENT', 'nothing is mapped in the range'],
+});

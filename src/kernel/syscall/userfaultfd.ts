@@ -1,0 +1,39 @@
+/** userfaultfd(2): a descriptor on which faults of the caller's address space can be read. */
+import type { Steps } from '../../sched/op.ts';
+import { EMFILE } from '../../uapi/errno.ts';
+import { O_CLOEXEC, O_NONBLOCK } from '../../uapi/fcntl.ts';
+import { UFFD_USER_MODE_ONLY } from '../../uapi/userfaultfd.ts';
+import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
+import { fail } from '../errno-row.ts';
+import { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
+import { USERFAULTFD_ERRNOS } from '../fs/userfaultfd-errnos.ts';
+import { createUserfaultfdFile } from '../fs/userfaultfd-file.ts';
+import { flags } from './params.ts';
+import type { SysArgs, SyscallRow } from './row.ts';
+
+/** @linux fs/userfaultfd.c SYSCALL_DEFINE1(userfaultfd) */
+export function* sysUserfaultfd(task: Task, args: SysArgs): Steps<number> {
+  const [wanted = 0] = args;
+  const privileged = task.uid === 0 || world.sysctl.unprivilegedUserfaultfd !== 0;
+  if ((wanted & UFFD_USER_MODE_ONLY) === 0 && !privileged) {
+    return fail(USERFAULTFD_ERRNOS.notAllowed);
+  }
+  if ((wanted & ~(O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)) !== 0) {
+    return fail(USERFAULTFD_ERRNOS.badFlags);
+  }
+  const ctx = new UserfaultfdCtx(task.mmOrDie, wanted);
+  const fd = task.files.install(createUserfaultfdFile(ctx), (wanted & O_CLOEXEC) !== 0);
+  return fd === -EMFILE ? fail(USERFAULTFD_ERRNOS.noFd) : fd;
+}
+
+export const rows: readonly SyscallRow[] = [
+  {
+    nr: 282,
+    name: 'userfaultfd',
+    params: [flags('flags', { O_CLOEXEC, O_NONBLOCK, UFFD_USER_MODE_ONLY })],
+    handler: sysUserfaultfd,
+    supports: ['O_CLOEXEC', 'O_NONBLOCK', 'UFFD_USER_MODE_ONLY'],
+    gap: '/dev/userfaultfd is not there.',
+  },
+];
