@@ -1,6 +1,50 @@
+/**
+ * At rest every frame and every page-table page in use belongs to something that can be named: a frame to the entries
+ * that map it, a table to an mm. What is left over has leaked. Holds only when no call is under way.
+ */
+import { machine } from '../../machine/current.ts';
+import { ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
+import { check as checkMapcount } from './mapcount.ts';
+import { forEachPte } from './page-tables.ts';
 
-/** At rest: every frame and table in use is accounted for. Null, or what leaked. */
-export function frameCensus(_world: World): string | null {
+export const name = 'frame-census';
+
+/** @returns null, or what is not accounted for. Requires: no task inside the kernel. */
+export function frameCensus(world: World): string | null {
+  for (const { pfn, refcount, mapcount } of machine.frames.census()) {
+    if (refcount !== mapcount) {
+      return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times`;
+    }
+  }
+  const wrong = checkMapcount(world) ?? checkRss(world);
+  if (wrong !== null) return wrong;
+  if (!world.rcu.pending) {
+    let tables = 0;
+    for (const mm of world.mms) tables += mm.tables;
+    if (tables !== machine.tables.inUse) {
+      return `${machine.tables.inUse} page-table pages are in use, the address spaces know of ${tables}`;
+    }
+  }
+  if (world.mms.size === 0 && world.anonVmas.size > 0) {
+    return `${world.anonVmas.size} anon_vmas outlived every address space`;
+  }
+  return null;
+}
+
+export const check = frameCensus;
+
+/** Pages counted as resident are those that entries map. */
+function checkRss(world: World): string | null {
+  for (const mm of world.mms) {
+    let pages = 0;
+    forEachPte(mm, (_address, pte) => {
+      if (ptePresent(pte) && !pteSpecial(pte)) pages++;
+    });
+    const { anon, file, shmem } = mm.rss;
+    if (anon + file + shmem !== pages) {
+      return `mm ${mm.id} counts ${anon + file + shmem} resident pages and maps ${pages}`;
+    }
+  }
   return null;
 }

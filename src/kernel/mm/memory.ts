@@ -273,8 +273,12 @@ function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
   return true;
 }
 
-/** @linux wp_page_reuse */
+/**
+ * A protection bit that the VMA's registration has outlived stays, and the entry becomes writable all the same.
+ * @linux wp_page_reuse
+ */
 function wpPageReuse(vmf: Fault): void {
+  if (pteUffdWp(vmf.orig)) vmf.vma.mm.staleUffdWp = true;
   setPte(vmf.slot, maybeMkWrite(withFlags(vmf.orig, PTE_YOUNG | PTE_DIRTY), vmf.vma));
 }
 

@@ -99,6 +99,11 @@ export class Mm {
   tables = 0;
   /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
   hasPinned = false;
+  /**
+   * A write went through an entry that kept its uffd-wp bit after the VMA was registered anew without write protection:
+   * from then on an entry may be protected and writable at once, as it may on 6.18. Only ever set.
+   */
+  staleUffdWp = false;
   totalVm = 0;
   lockedVm = 0;
   startBrk: Vaddr = 0;

@@ -1,0 +1,51 @@
+/** Reading page tables without touching cells: for checks, which look at the state between steps. */
+import { machine } from '../../machine/current.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { PTE_NONE, type Pte, pteIsTable, pteTable } from '../../machine/pte.ts';
+import type { Mm, Vaddr } from '../mm/mm-types.ts';
+import { pmdSize, pudSize } from '../mm/pgtable.ts';
+
+/** Calls back for every PTE of an mm that is not empty, whether or not a VMA covers it. */
+export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: number) => void): void {
+  const { words, granule } = machine.tables;
+  const { ptrsPerPte, ptrsPerPmd } = machine.geometry;
+  const [pmdSpan, pudSpan] = [pmdSize(), pudSize()];
+  for (const [key, puds] of mm.pgd) {
+    for (let u = 0; u < granule; u++) {
+      const pud = (words[puds * granule + u] ?? 0) as Pte;
+      if (!pteIsTable(pud)) continue;
+      const first = pteTable(pud) * granule;
+      const pudBase = (key * granule + u) * pudSpan;
+      for (let m = 0; m < ptrsPerPmd; m++) {
+        const pmd = (words[first + m] ?? 0) as Pte;
+        if (!pteIsTable(pmd)) continue;
+        const slots = pteTable(pmd) * granule;
+        const base = pudBase + m * pmdSpan;
+        for (let i = 0; i < ptrsPerPte; i++) {
+          const pte = (words[slots + i] ?? 0) as Pte;
+          if (pte !== PTE_NONE) visit(base + i * PAGE_SIZE, pte, slots + i);
+        }
+      }
+    }
+  }
+}
+
+/** The PTE of an address, or PTE_NONE. */
+export function peekPte(mm: Mm, address: Vaddr): Pte {
+  const { words, granule } = machine.tables;
+  const pudIndex = Math.floor(address / pudSize());
+  const puds = mm.pgd.get(Math.floor(pudIndex / granule));
+  if (puds === undefined) return PTE_NONE;
+  const pud = (words[puds * granule + (pudIndex % granule)] ?? 0) as Pte;
+  if (!pteIsTable(pud)) return PTE_NONE;
+  const pmdIndex = Math.floor(address / pmdSize()) % machine.geometry.ptrsPerPmd;
+  const pmd = (words[pteTable(pud) * granule + pmdIndex] ?? 0) as Pte;
+  if (!pteIsTable(pmd)) return PTE_NONE;
+  const index = Math.floor(address / PAGE_SIZE) % machine.geometry.ptrsPerPte;
+  return (words[pteTable(pmd) * granule + index] ?? 0) as Pte;
+}
+
+/** `0x12000 of mm 1`. */
+export function place(mm: Mm, address: Vaddr): string {
+  return `0x${address.toString(16)} of mm ${mm.id}`;
+}

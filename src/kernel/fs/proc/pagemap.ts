@@ -1,0 +1,134 @@
+/**
+ * /proc/PID/pagemap: 64 bits about each page of an address space. Semantics.md section 13, measured on 6.18.
+ * @linux fs/proc/task_mmu.c pagemap_read, Documentation/admin-guide/mm/pagemap.rst
+ */
+import { machine } from '../../../machine/current.ts';
+import { PG_ANON, ZERO_PFN } from '../../../machine/frames.ts';
+import { PAGE_SIZE, TASK_SIZE } from '../../../machine/geometry.ts';
+import {
+  PTE_MARKER_GUARD,
+  PTE_NONE,
+  type Pte,
+  pteKind,
+  pteMarker,
+  ptePfn,
+  pteSoftDirty,
+  pteSpecial,
+  pteUffdWpAny,
+  swpOffset,
+} from '../../../machine/pte.ts';
+import { getPte } from '../../../machine/tables.ts';
+import { unlock } from '../../../sched/lock.ts';
+import type { Steps } from '../../../sched/op.ts';
+import { EINVAL } from '../../../uapi/errno.ts';
+import type { Task } from '../../core/task.ts';
+import type { Mm, Vaddr } from '../../mm/mm-types.ts';
+import { mmapReadLock, mmapReadUnlock, vmaLookup } from '../../mm/mmap-lock.ts';
+import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
+import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
+import { has, VM_SOFTDIRTY } from '../../mm/vm-flags.ts';
+import type { File, FileOps } from '../file.ts';
+
+export const PM_PRESENT: bigint = 1n << 63n;
+export const PM_SWAP: bigint = 1n << 62n;
+export const PM_FILE: bigint = 1n << 61n;
+export const PM_GUARD_REGION: bigint = 1n << 58n;
+export const PM_UFFD_WP: bigint = 1n << 57n;
+/** Mapped once, which is not AnonExclusive: a page whose other sharer has gone shows it. */
+export const PM_MMAP_EXCLUSIVE: bigint = 1n << 56n;
+export const PM_SOFT_DIRTY: bigint = 1n << 55n;
+/** What bits 0..54 hold when they name a frame. */
+export const PM_PFRAME_MASK: bigint = PM_SOFT_DIRTY - 1n;
+
+/** Swap types that are no swap device, as x86-64 numbers them with all options of the measured kernel. */
+const SWP_TYPE_MARKER = 0x1fn;
+const SWP_TYPE_BITS = 5n;
+
+/**
+ * The words of pages [start, end), one table a step.
+ * @param showPfn the reader may see frame numbers (CAP_SYS_ADMIN)
+ * Requires: no lock of the mm
+ */
+export function* pagemapWords(
+  mm: Mm,
+  start: Vaddr,
+  end: Vaddr,
+  showPfn: boolean,
+): Steps<BigUint64Array> {
+  const words = new BigUint64Array((end - start) / PAGE_SIZE);
+  yield* mmapReadLock(mm);
+  for (let address = start; address < end; ) {
+    const next = pmdAddrEnd(address, end);
+    const first = yield* pteOffsetMapLock(mm, address);
+    for (let page = address; page < next; page += PAGE_SIZE) {
+      const pte = first < 0 ? PTE_NONE : getPte(first + (page - address) / PAGE_SIZE);
+      words[(page - start) / PAGE_SIZE] = wordOf(mm, page, pte, showPfn);
+    }
+    if (first >= 0) unlock(ptLockOf(first));
+    address = next;
+  }
+  mmapReadUnlock(mm);
+  return words;
+}
+
+/** One word. Requires: mmap_lock for reading and the page-table lock. @linux pte_to_pagemap_entry */
+function wordOf(mm: Mm, address: Vaddr, pte: Pte, showPfn: boolean): bigint {
+  const vma = vmaLookup(mm, address);
+  if (vma === null) return 0n;
+  const dirty = has(vma.flags, VM_SOFTDIRTY) || pteSoftDirty(pte) ? PM_SOFT_DIRTY : 0n;
+  const protectedBit = pteUffdWpAny(pte) ? PM_UFFD_WP : 0n;
+  switch (pteKind(pte)) {
+    case 'none':
+      return dirty;
+    case 'present':
+      return dirty | protectedBit | PM_PRESENT | presentWord(pte, showPfn);
+    case 'swap':
+      return dirty | protectedBit | PM_SWAP | (BigInt(swpOffset(pte)) << SWP_TYPE_BITS);
+    case 'marker': {
+      const guard = (pteMarker(pte) & PTE_MARKER_GUARD) !== 0 ? PM_GUARD_REGION : 0n;
+      const entry = SWP_TYPE_MARKER | (BigInt(pteMarker(pte)) << SWP_TYPE_BITS);
+      return dirty | protectedBit | guard | PM_SWAP | (showPfn ? entry : 0n);
+    }
+    default:
+      return dirty | protectedBit | PM_SWAP;
+  }
+}
+
+/** The zero page belongs to nobody: no mapping bits. */
+function presentWord(pte: Pte, showPfn: boolean): bigint {
+  const pfn = ptePfn(pte);
+  const frame = showPfn ? BigInt(pfn) : 0n;
+  if (pteSpecial(pte) || pfn === ZERO_PFN) return frame;
+  const { frames } = machine;
+  const file = frames.hasFlag(pfn, PG_ANON) ? 0n : PM_FILE;
+  return frame | file | (frames.mapcount(pfn) === 1 ? PM_MMAP_EXCLUSIVE : 0n);
+}
+
+/** What /proc/PID/pagemap keeps in its open file. */
+function mmOf(file: File): Mm | null {
+  return file.data as Mm | null;
+}
+
+/** The open file; `data` is the Mm. Reads are whole words at an offset that is a multiple of 8. */
+export const PAGEMAP_OPS: FileOps = {
+  kind: 'pagemap',
+  *read(task: Task, file: File, count: number, offset: number | null): Steps<Uint8Array | number> {
+    const from = offset ?? file.offset;
+    const mm = mmOf(file);
+    if (from % 8 !== 0 || count % 8 !== 0) return -EINVAL;
+    if (mm === null || mm.users === 0) return new Uint8Array(0);
+    const start = (from / 8) * PAGE_SIZE;
+    const end = Math.min(start + (count / 8) * PAGE_SIZE, TASK_SIZE + PAGE_SIZE);
+    if (start >= end) return new Uint8Array(0);
+    const words = yield* pagemapWords(mm, start, end, task.uid === 0);
+    if (offset === null) file.offset += words.byteLength;
+    return new Uint8Array(words.buffer);
+  },
+  seek(file: File, offset: number, whence: number): number {
+    if (whence === 2) return -EINVAL;
+    const to = whence === 1 ? file.offset + offset : offset;
+    if (to < 0) return -EINVAL;
+    file.offset = to;
+    return to;
+  },
+};
