@@ -1,0 +1,341 @@
+/** madvise(2). @linux mm/madvise.c; semantics.md section 6 */
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Steps } from '../../sched/op.ts';
+import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
+import {
+  MADV_COLD,
+  MADV_COLLAPSE,
+  MADV_DODUMP,
+  MADV_DOFORK,
+  MADV_DONTDUMP,
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
+  MADV_HUGEPAGE,
+  MADV_KEEPONFORK,
+  MADV_MERGEABLE,
+  MADV_NOHUGEPAGE,
+  MADV_NORMAL,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_RANDOM,
+  MADV_REMOVE,
+  MADV_SEQUENTIAL,
+  MADV_UNMERGEABLE,
+  MADV_WILLNEED,
+  MADV_WIPEONFORK,
+} from '../../uapi/mman.ts';
+import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
+import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
+import { seam } from '../seam.ts';
+import { faultInRange } from './gup.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import {
+  lockVmaUnderRcu,
+  mmapReadLock,
+  mmapReadUnlock,
+  mmapWriteLock,
+  mmapWriteUnlock,
+  vmaEndRead,
+  vmaLookup,
+} from './mmap-lock.ts';
+import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import {
+  has,
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_DROPPABLE,
+  VM_HUGEPAGE,
+  VM_HUGETLB,
+  VM_IO,
+  VM_LOCKED,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
+  VM_NONE,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEALED,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_SPECIAL,
+  VM_UFFD_FLAGS,
+  VM_WIPEONFORK,
+  VM_WRITE,
+  type VmFlags,
+  withFlag,
+  withoutFlag,
+} from './vm-flags.ts';
+import { pageAlign } from './vm-prot.ts';
+import { vmaModify } from './vma.ts';
+import { unmapPageRange } from './zap.ts';
+
+export const MADVISE_ERRORS = errnoTable('madvise', {
+  unknown: ['EINVAL', 'no such advice'],
+  unmodelled: ['EINVAL', 'this advice is not modelled yet'],
+  unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
+  wraps: ['EINVAL', 'addr + len is beyond the end of the address space'],
+  kind: ['EINVAL', 'this advice does not suit this kind of mapping'],
+  locked: ['EINVAL', 'the mapping is locked into memory'],
+  sealed: ['EPERM', 'the mapping is sealed and not writable'],
+  tooMany: ['EAGAIN', 'changing part of a mapping would make more mappings than max_map_count'],
+  gone: ['ENOMEM', 'the mapping went away while its monitor was told of the removal'],
+  populate: ['EINVAL', 'the mapping does not allow the access'],
+  fault: ['EFAULT', 'an access would have raised a signal'],
+  poison: ['EHWPOISON', 'a page is poisoned'],
+  killed: ['EINTR', 'a fatal signal arrived'],
+  hole: ['ENOMEM', 'part of the range is not mapped; the rest was done'],
+});
+const E = MADVISE_ERRORS;
+
+/** What an advice does to a mapping's flags, or why it cannot be given. */
+type FlagChange = (vma: Vma) => VmFlags | ErrnoRow;
+
+interface Advice {
+  readonly name: string;
+  readonly nr: number;
+  /** flags: under mmap_lock for writing. nothing: accepted without effect. null: not modelled yet. */
+  readonly work: 'dontneed' | 'populate' | 'nothing' | 'unmodelled' | FlagChange;
+  /** What is missing, for the coverage page. */
+  readonly gap: string;
+}
+
+function row(name: string, nr: number, work: Advice['work'], gap = ''): Advice {
+  return { name, nr, work, gap };
+}
+function setting(set: VmFlags, clear: VmFlags = VM_NONE): FlagChange {
+  return (vma) => withFlag(withoutFlag(vma.flags, clear), set);
+}
+function unless(refused: (vma: Vma) => boolean, change: FlagChange): FlagChange {
+  return (vma) => (refused(vma) ? E.kind : change(vma));
+}
+const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
+const SHARED_OR_FILE = (vma: Vma): boolean => vma.file !== null || has(vma.flags, VM_SHARED);
+
+/** Every advice Linux 6.18 knows. */
+export const ADVICE: readonly Advice[] = [
+  row('MADV_NORMAL', MADV_NORMAL, setting(VM_NONE, ACCESS)),
+  row('MADV_RANDOM', MADV_RANDOM, setting(VM_RAND_READ, ACCESS)),
+  row('MADV_SEQUENTIAL', MADV_SEQUENTIAL, setting(VM_SEQ_READ, ACCESS)),
+  // Reads swapped pages ahead into the swap cache; page tables stay as they are, and nothing is swapped out yet.
+  row('MADV_WILLNEED', MADV_WILLNEED, 'nothing', 'accepted without effect: there is no swap yet'),
+  row('MADV_DONTNEED', MADV_DONTNEED, 'dontneed'),
+  row('MADV_FREE', MADV_FREE, 'unmodelled', 'lazy freeing'),
+  row('MADV_REMOVE', MADV_REMOVE, 'unmodelled', 'shared mappings'),
+  row('MADV_DONTFORK', MADV_DONTFORK, setting(VM_DONTCOPY)),
+  row(
+    'MADV_DOFORK',
+    MADV_DOFORK,
+    unless((vma) => has(vma.flags, VM_IO), setting(VM_NONE, VM_DONTCOPY)),
+  ),
+  row('MADV_MERGEABLE', MADV_MERGEABLE, setting(VM_MERGEABLE), 'sets "mg"; nothing is merged'),
+  row('MADV_UNMERGEABLE', MADV_UNMERGEABLE, setting(VM_NONE, VM_MERGEABLE)),
+  row('MADV_HUGEPAGE', MADV_HUGEPAGE, setting(VM_HUGEPAGE, VM_NOHUGEPAGE), 'sets "hg" only'),
+  row('MADV_NOHUGEPAGE', MADV_NOHUGEPAGE, setting(VM_NOHUGEPAGE, VM_HUGEPAGE)),
+  row('MADV_DONTDUMP', MADV_DONTDUMP, setting(VM_DONTDUMP)),
+  row(
+    'MADV_DODUMP',
+    MADV_DODUMP,
+    unless(
+      (vma) => has(vma.flags, (VM_SPECIAL | VM_DROPPABLE) as VmFlags),
+      setting(VM_NONE, VM_DONTDUMP),
+    ),
+  ),
+  row('MADV_WIPEONFORK', MADV_WIPEONFORK, unless(SHARED_OR_FILE, setting(VM_WIPEONFORK))),
+  row(
+    'MADV_KEEPONFORK',
+    MADV_KEEPONFORK,
+    unless((vma) => has(vma.flags, VM_DROPPABLE), setting(VM_NONE, VM_WIPEONFORK)),
+  ),
+  row('MADV_COLD', MADV_COLD, 'unmodelled', 'reclaim'),
+  row('MADV_PAGEOUT', MADV_PAGEOUT, 'unmodelled', 'reclaim'),
+  row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
+  row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
+  row('MADV_DONTNEED_LOCKED', MADV_DONTNEED_LOCKED, 'dontneed'),
+  row('MADV_COLLAPSE', MADV_COLLAPSE, 'unmodelled', 'transparent huge pages'),
+  row('MADV_GUARD_INSTALL', MADV_GUARD_INSTALL, 'unmodelled', 'guard regions'),
+  row('MADV_GUARD_REMOVE', MADV_GUARD_REMOVE, 'unmodelled', 'guard regions'),
+];
+
+/**
+ * Gives advice about [start, start + length).
+ * @param length bytes; rounded up to pages
+ * @returns 0 or a negative errno. Parts that are not mapped: the rest is done, then ENOMEM
+ */
+export function* doMadvise(mm: Mm, start: Vaddr, length: number, behavior: number): Steps<number> {
+  const advice = ADVICE.find((a) => a.nr === behavior);
+  if (advice === undefined) return fail(E.unknown);
+  if (start % PAGE_SIZE !== 0) return fail(E.unaligned);
+  // Register values are signed here: a negative one is beyond all addresses.
+  if (start < 0 || length < 0) return fail(E.wraps);
+  const end = start + pageAlign(length);
+  if (end === start) return 0;
+  switch (advice.work) {
+    case 'unmodelled':
+      return fail(E.unmodelled);
+    case 'populate':
+      return yield* madvisePopulate(mm, start, end, behavior === MADV_POPULATE_WRITE);
+    case 'dontneed':
+      return yield* madviseDontneed(mm, start, end, behavior);
+    case 'nothing':
+      return yield* madviseNothing(mm, start, end);
+    default:
+      return yield* madviseFlags(mm, start, end, advice.work);
+  }
+}
+
+/** @linux mm/madvise.c madvise_vma_behavior, madvise_update_vma */
+function* madviseFlags(mm: Mm, start: Vaddr, end: Vaddr, change: FlagChange): Steps<number> {
+  yield* mmapWriteLock(mm);
+  let address = start;
+  let error = 0;
+  for (const vma of mm.vmas.range(start, end)) {
+    if (vma.start > address) error = fail(E.hole);
+    const from = Math.max(address, vma.start);
+    address = Math.min(end, vma.end);
+    const refused = yield* madviseUpdate(vma, from, address, change);
+    if (refused < 0) {
+      mmapWriteUnlock(mm);
+      return refused;
+    }
+  }
+  mmapWriteUnlock(mm);
+  return address < end ? fail(E.hole) : error;
+}
+
+function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange): Steps<number> {
+  const flags = change(vma);
+  if (typeof flags !== 'number') return fail(flags);
+  if (flags === vma.flags) return 0;
+  const changed = yield* vmaModify(vma, start, end, { flags });
+  return typeof changed === 'number' ? fail(E.tooMany) : 0;
+}
+
+function* madviseNothing(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
+  yield* mmapReadLock(mm);
+  let address = start;
+  for (const vma of mm.vmas.range(start, end)) {
+    if (vma.start > address) break;
+    address = vma.end;
+  }
+  mmapReadUnlock(mm);
+  return address < end ? fail(E.hole) : 0;
+}
+
+/** @linux mm/madvise.c madvise_populate */
+function* madvisePopulate(mm: Mm, start: Vaddr, end: Vaddr, write: boolean): Steps<number> {
+  switch (yield* faultInRange(mm, start, end, write)) {
+    case 0:
+      return 0;
+    case -EINVAL:
+      return fail(E.populate);
+    case -ENOMEM:
+      return fail(E.hole);
+    case -EHWPOISON:
+      return fail(E.poison);
+    case -EINTR:
+      return fail(E.killed);
+    case -EFAULT:
+      return fail(E.fault);
+    default:
+      return -EFAULT;
+  }
+}
+
+/**
+ * The VMA that holds all of [start, end), under its own lock instead of mmap_lock, or null. Not when a monitor is to be
+ * told: that wait must be able to drop mmap_lock. 6.17 and later; replaced by profiles of older kernels.
+ * @linux mm/madvise.c try_vma_read_lock
+ */
+export const tryVmaReadLock = seam(
+  'madvise.tryVmaReadLock',
+  function* (mm: Mm, start: Vaddr, end: Vaddr): Steps<Vma | null> {
+    const vma = yield* lockVmaUnderRcu(mm, start);
+    if (vma === null) return null;
+    if (end <= vma.end && !has(vma.flags, VM_UFFD_FLAGS)) return vma;
+    vmaEndRead(vma);
+    return null;
+  },
+);
+
+/** @linux mm/madvise.c madvise_dontneed_free */
+function* madviseDontneed(mm: Mm, start: Vaddr, end: Vaddr, behavior: number): Steps<number> {
+  const alone = yield* tryVmaReadLock(mm, start, end);
+  if (alone !== null) {
+    const refused = dontneedRefused(alone, behavior);
+    if (refused === 0) {
+      const tlb = tlbGatherMmu(mm);
+      yield* dontneedVma(tlb, alone, start, end);
+      yield* tlbFinishMmu(tlb);
+    }
+    vmaEndRead(alone);
+    return refused;
+  }
+  yield* mmapReadLock(mm);
+  const tlb = tlbGatherMmu(mm);
+  const error = yield* dontneedRange(tlb, start, end, behavior);
+  yield* tlbFinishMmu(tlb);
+  mmapReadUnlock(mm);
+  return error;
+}
+
+/** VMA by VMA; one flush at the end of the call (6.16 and later). */
+function* dontneedRange(tlb: MmuGather, start: Vaddr, end: Vaddr, behavior: number): Steps<number> {
+  const { mm } = tlb;
+  let address = start;
+  let hole = false;
+  while (address < end) {
+    const vma = mm.vmas.findFrom(address);
+    if (vma === null || vma.start >= end) {
+      hole = true;
+      break;
+    }
+    if (vma.start > address) hole = true;
+    const from = Math.max(address, vma.start);
+    const done = yield* dontneedPart(tlb, vma, from, Math.min(end, vma.end), behavior);
+    if (done < 0) return done;
+    address = done;
+  }
+  return hole ? fail(E.hole) : 0;
+}
+
+/**
+ * One VMA, after its monitor was told. While it was being told, mmap_lock was free: the VMA may have gone or shrunk.
+ * @returns the end of what was done, or a negative errno
+ */
+function* dontneedPart(
+  tlb: MmuGather,
+  vma: Vma,
+  start: Vaddr,
+  end: Vaddr,
+  behavior: number,
+): Steps<number> {
+  const refused = dontneedRefused(vma, behavior);
+  if (refused < 0) return refused;
+  let [target, until] = [vma, end];
+  if (!(yield* userfaultfdRemove(vma, start, end))) {
+    yield* mmapReadLock(tlb.mm);
+    const again = vmaLookup(tlb.mm, start);
+    if (again === null) return fail(E.gone);
+    const refusedNow = dontneedRefused(again, behavior);
+    if (refusedNow < 0) return refusedNow;
+    [target, until] = [again, Math.min(end, again.end)];
+  }
+  yield* dontneedVma(tlb, target, start, until);
+  return until;
+}
+
+/** @linux mm/madvise.c madvise_dontneed_free_valid_vma, can_modify_vma_madv */
+function dontneedRefused(vma: Vma, behavior: number): number {
+  const { flags } = vma;
+  if (has(flags, VM_SEALED) && !has(flags, VM_WRITE)) return fail(E.sealed);
+  if (has(flags, (VM_PFNMAP | VM_HUGETLB) as VmFlags)) return fail(E.kind);
+  return behavior === MADV_DONTNEED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
+}
+
+function* dontneedVma(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, reclaimPt: true });
+}
