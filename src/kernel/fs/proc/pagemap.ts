@@ -27,7 +27,7 @@ import { mmapReadLock, mmapReadUnlock, vmaLookup } from '../../mm/mmap-lock.ts';
 import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
 import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
 import { has, VM_SOFTDIRTY } from '../../mm/vm-flags.ts';
-import type { File, FileOps } from '../file.ts';
+import { File, type FileOps } from '../file.ts';
 
 export const PM_PRESENT: bigint = 1n << 63n;
 export const PM_SWAP: bigint = 1n << 62n;
@@ -104,7 +104,11 @@ function presentWord(pte: Pte, showPfn: boolean): bigint {
   return frame | file | (frames.mapcount(pfn) === 1 ? PM_MMAP_EXCLUSIVE : 0n);
 }
 
-/** What /proc/PID/pagemap keeps in its open file. */
+/** Opens /proc/PID/pagemap of an address space. @param flags O_* status flags */
+export function openPagemap(mm: Mm, flags: number): File {
+  return new File(PAGEMAP_OPS, flags, mm, '/proc/self/pagemap');
+}
+
 function mmOf(file: File): Mm | null {
   return file.data as Mm | null;
 }
