@@ -50,6 +50,7 @@ export type FillErrnos = ErrnoTable<
   | 'notWp'
   | 'wrongKind'
   | 'noMemory'
+  | 'tableGone'
   | 'exists'
   | 'sourceFault'
   | 'killed'
@@ -70,6 +71,7 @@ function fillErrnos(call: string): FillErrnos {
     notWp: ['EINVAL', 'mode asks for write protection, but the mapping is not registered for it'],
     wrongKind: ['EINVAL', 'the mapping is of a kind that this cannot fill'],
     noMemory: ['ENOMEM', 'no memory for a page or a page table'],
+    tableGone: ['EAGAIN', 'the page table was freed meanwhile: try again'],
     exists: ['EEXIST', 'something is mapped there already'],
     sourceFault: ['EFAULT', 'the source cannot be read'],
     killed: ['EINTR', 'a fatal signal is pending'],

@@ -27,6 +27,7 @@ import {
   UFFD_USER_MODE_ONLY,
   type UffdMsg,
 } from '../../uapi/userfaultfd.ts';
+import { world } from '../current.ts';
 import type { Vaddr, Vma } from '../mm/mm-types.ts';
 import { pmdSlot, pteSlot } from '../mm/pgtable.ts';
 import {
@@ -127,11 +128,13 @@ export const mustWait = seam(
   function* (vmf: Fault, reason: UffdReason): Steps<boolean> {
     const { mm } = vmf.vma;
     for (;;) {
-      const slot = pteSlot(mm, vmf.address);
-      if (slot >= 0) return slotMustWait(yield* loadPte(slot), reason);
-      const pmd = pmdSlot(mm, vmf.address);
-      if (pmd < 0) return true;
-      const word = yield* loadPte(pmd);
+      const pte = pteSlot(mm, vmf.address);
+      const slot = pte >= 0 ? pte : pmdSlot(mm, vmf.address);
+      if (slot < 0) return true;
+      // RCU: the table may be freed as soon as nobody reads in it.
+      world.rcu.readLock();
+      const word = yield* loadPte(slot);
+      world.rcu.readUnlock();
       // A table that appeared since: its entry decides.
       if (!pteIsTable(word)) return slotMustWait(word, reason);
     }

@@ -40,7 +40,8 @@ import {
 } from './mmap-lock.ts';
 import { changeProtection } from './mprotect.ts';
 import { pageProt } from './page-prot.ts';
-import { allocPte, ptLockOf } from './pgtable.ts';
+import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap } from './rmap.ts';
 import { copyUserPage } from './user-access.ts';
 import { has, VM_SHARED, VM_SPECIAL, VM_UFFD_WP, VM_WRITE } from './vm-flags.ts';
@@ -197,6 +198,7 @@ function* fillPages(
     const address = fill.dst + progress.done;
     const slot = yield* allocPte(vma.mm, address);
     if (slot < 0) return slot === -1 ? fill.errnos.noMemory : fill.errnos.exists;
+    const pmd = pmdSlot(vma.mm, address);
     if (fill.mode === 'copy' && progress.page === 0) {
       const page = machine.frames.alloc(world.owner());
       if (page === 0) return fill.errnos.noMemory;
@@ -205,9 +207,11 @@ function* fillPages(
     }
     const ptl = ptLockOf(slot);
     yield* lock(ptl);
-    const free = slotFree(getPte(slot), fill.mode);
+    const there = tableStillThere(pmd, slot);
+    const free = there && slotFree(getPte(slot), fill.mode);
     if (free) install(vma, address, slot, fill, progress);
     unlock(ptl);
+    if (!there) return fill.errnos.tableGone;
     if (!free) return fill.errnos.exists;
     progress.done += PAGE_SIZE;
     if (task.thread?.signal === 'fatal') return fill.errnos.killed;

@@ -1,0 +1,41 @@
+/** Which checks of a call give which error, in order: the data of `faultline explain ERRNO SYSCALL`. */
+import { errnoName } from '../uapi/errno.ts';
+import type { ErrnoRow } from './errno-row.ts';
+import {
+  API_ERRNOS,
+  CONTINUE_ERRNOS,
+  COPY_ERRNOS,
+  IOCTL_ERRNOS,
+  POISON_ERRNOS,
+  USERFAULTFD_ERRNOS,
+  WAKE_ERRNOS,
+  WRITEPROTECT_ERRNOS,
+  ZEROPAGE_ERRNOS,
+} from './fs/userfaultfd-errnos.ts';
+import { REGISTER_ERRNOS, UNREGISTER_ERRNOS } from './fs/userfaultfd-register.ts';
+
+/** Every check that has a row, call by call, in the order in which the kernel makes them. */
+export const ERRNO_ROWS: readonly ErrnoRow[] = [
+  USERFAULTFD_ERRNOS,
+  IOCTL_ERRNOS,
+  API_ERRNOS,
+  REGISTER_ERRNOS,
+  UNREGISTER_ERRNOS,
+  WAKE_ERRNOS,
+  COPY_ERRNOS,
+  ZEROPAGE_ERRNOS,
+  CONTINUE_ERRNOS,
+  POISON_ERRNOS,
+  WRITEPROTECT_ERRNOS,
+].flatMap((table): readonly ErrnoRow[] => Object.values(table));
+
+/** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */
+export function explain(errno: number, call: string): readonly ErrnoRow[] {
+  const wanted = call.toLowerCase();
+  return ERRNO_ROWS.filter((r) => r.errno === errno && r.call.toLowerCase() === wanted);
+}
+
+/** `UFFDIO_COPY 3 EINVAL: the source range …`. */
+export function errnoRowText(row: ErrnoRow): string {
+  return `${row.call} ${row.order} ${errnoName(row.errno)}: ${row.why}`;
+}

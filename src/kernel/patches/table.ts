@@ -1,0 +1,54 @@
+/** Every patch there is, and the ones that remove a single re-validation. */
+import { type AnyFunction, type Patch, seams } from '../seam.ts';
+import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
+import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
+import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
+import { unregisterAnyCtx } from './unregister-any-ctx.ts';
+import { noFillVmaLocks, noVmaLocks } from './vma-locks.ts';
+import { wpOneVma } from './wp-one-vma.ts';
+
+export const PATCHES: readonly Patch[] = [
+  unregisterAnyCtx,
+  noFillVmaLocks,
+  mmapChangingUnlocked,
+  noMove,
+  noWpAsync,
+  noPoison,
+  wpOneVma,
+  noWpUnpopulated,
+  noVmaLocks,
+  wpNoFlush,
+  cowNoFlushPending,
+];
+
+export function patchByName(name: string): Patch | null {
+  return [...PATCHES, ...mutationPatches()].find((p) => p.name === name) ?? null;
+}
+
+/**
+ * One patch for each re-validation ("chk" in semantics.md section 22): it answers "still valid" without looking. The
+ * mutation run proves that a litmus file notices each of them, or that documentation says why none can.
+ */
+export function mutationPatches(): Patch[] {
+  return seams().flatMap(({ name, check }) => {
+    if (check === null) return [];
+    const patch: Patch = {
+      name: `without-${name}`,
+      title: `removes a check: ${check}`,
+      reference: 'semantics.md section 22',
+      versions: 'none',
+      overrides: [{ seam: name, make: alwaysValid }],
+    };
+    return [patch];
+  });
+}
+
+/** A check is a plain predicate or, when looking takes a step, a generator function: the stand-in is of its kind. */
+function alwaysValid(previous: AnyFunction): AnyFunction {
+  if (Object.prototype.toString.call(previous) === '[object GeneratorFunction]') {
+    return function* () {
+      return true;
+    };
+  }
+  return () => true;
+}
