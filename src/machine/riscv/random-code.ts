@@ -18,26 +18,43 @@ import {
 /**
  * Random RV64GC code for comparing engines: every 32-bit operation of the unprivileged ISA, compressed halves, and
  * jumps that mostly stay near, so that loops arise.
- * @returns `size` bytes
+ * @returns `size` bytes; an instruction begins at every multiple of 16
  */
 export function randomCode(prng: Prng, size: number): Uint8Array {
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   let offset = 0;
   while (offset + 4 <= size) {
-    if (prng.below(5) === 0) {
+    const room = ALIGNED - (offset % ALIGNED);
+    if (room === 2) {
+      view.setUint16(offset, NOP, true);
+      offset += 2;
+    } else if (prng.below(30) === 0 && room >= 12) {
+      for (const insn of reservation(prng)) {
+        view.setUint32(offset, insn, true);
+        offset += 4;
+      }
+    } else if (prng.below(5) === 0) {
       view.setUint16(offset, compressed(prng), true);
       offset += 2;
     } else {
-      view.setUint32(offset, word(prng), true);
+      view.setUint32(offset, word(prng, offset), true);
       offset += 4;
     }
   }
   return bytes;
 }
 
+/** An instruction begins at each multiple of this. */
+const ALIGNED = 16;
+/** c.nop */
+const NOP = 1;
+
+/** @param offset where the instruction will lie, for jumps */
+type Make = (prng: Prng, offset: number) => number;
+
 /** How often each kind occurs. */
-const KINDS: readonly (readonly [weight: number, make: (prng: Prng) => number])[] = [
+const KINDS: readonly (readonly [weight: number, make: Make])[] = [
   [14, immediate],
   [5, (p) => 0x1b | rd(p) | (at([0, 0, 1, 5], p.below(4)) << 12) | rs1(p) | (p.below(32) << 20)],
   [12, registers],
@@ -58,10 +75,10 @@ const KINDS: readonly (readonly [weight: number, make: (prng: Prng) => number])[
 ];
 const TOTAL = KINDS.reduce((sum, [weight]) => sum + weight, 0);
 
-function word(prng: Prng): number {
+function word(prng: Prng, at: number): number {
   let left = prng.below(TOTAL);
   for (const [weight, make] of KINDS) {
-    if (left < weight) return make(prng) >>> 0;
+    if (left < weight) return make(prng, at) >>> 0;
     left -= weight;
   }
   return 0;
@@ -137,16 +154,21 @@ function nearStore(prng: Prng): number {
   return ((offset >>> 5) << 25) | ((offset & 31) << 7);
 }
 
-function branch(prng: Prng): number {
-  const offset = (prng.below(3) === 0 ? -prng.below(40) : 2 + prng.below(60)) * 2;
+/** From an instruction to another that surely begins one, a number of ALIGNED away. */
+function distance(from: number, steps: number): number {
+  return (Math.floor(from / ALIGNED) + steps) * ALIGNED - from;
+}
+
+function branch(prng: Prng, from: number): number {
+  const offset = distance(from, prng.below(3) === 0 ? -prng.below(6) : 1 + prng.below(8));
   const funct3 = at([0, 1, 4, 5, 6, 7], prng.below(6));
   const low = (((offset >> 1) & 15) << 8) | (((offset >> 11) & 1) << 7);
   const high = (((offset >> 12) & 1) << 31) | (((offset >> 5) & 63) << 25);
   return 0x63 | low | (funct3 << 12) | rs1(prng) | rs2(prng) | high;
 }
 
-function jal(prng: Prng): number {
-  const offset = (prng.below(1600) - 800) * 2;
+function jal(prng: Prng, from: number): number {
+  const offset = distance(from, prng.below(200) - 100);
   const low = (((offset >> 12) & 0xff) << 12) | (((offset >> 11) & 1) << 20);
   const high = (((offset >> 1) & 0x3ff) << 21) | (((offset >> 20) & 1) << 31);
   return 0x6f | (at([0, 1, 1, 5], prng.below(4)) << 7) | low | high;
@@ -159,6 +181,16 @@ function atomic(prng: Prng): number {
   const source = funct5 === 2 ? 0 : rs2(prng);
   const width = (2 + prng.below(2)) << 12;
   return 0x2f | rd(prng) | width | pointer(prng) | source | (funct5 << 27);
+}
+
+/** LR, perhaps a store to the same place or elsewhere, SC. */
+function reservation(prng: Prng): number[] {
+  const base = pointer(prng);
+  const width = (2 + prng.below(2)) << 12;
+  const other = prng.below(2) === 0 ? base : pointer(prng);
+  const between = prng.below(2) === 0 ? 0x13 : 0x23 | (prng.below(4) << 12) | other | rs2(prng);
+  const lr = 0x2f | rd(prng) | width | base | (2 << 27);
+  return [lr, between, 0x2f | rd(prng) | width | base | rs2(prng) | (3 << 27)];
 }
 
 const FLOATS: readonly (readonly [funct5: number, rs2: number, funct3: number])[] = [
@@ -198,7 +230,7 @@ function fused(prng: Prng): number {
 }
 
 function csr(prng: Prng): number {
-  return at([1, 1, 1, 1, 3, 0xc00, 0xc02, 0x300], prng.below(8)) << 20;
+  return at([1, 1, 1, 1, 1, 3, 3, 0xc00, 0xc02, 0x300], prng.below(10)) << 20;
 }
 
 function system(prng: Prng): number {

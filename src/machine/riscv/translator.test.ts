@@ -13,6 +13,7 @@ const FRAMES = 0xa0000;
 const PAGE = 4096;
 const CODE_PAGES = 3;
 const DATA_PAGES = 6;
+const FRAME_COUNT = CODE_PAGES + DATA_PAGES + 1;
 const CODE_VPN = 0x10100;
 const DATA_VPN = 0x40000;
 /** Same TLB index as DATA_VPN, another page. */
@@ -24,7 +25,7 @@ const CODE_ALIAS_VPN = 0x7ffff0200;
 
 const PROGRAMS = Number(process.env['FAULTLINE_DIFF_PROGRAMS'] ?? 12);
 const FIRST_SEED = Number(process.env['FAULTLINE_DIFF_SEED'] ?? 1);
-const LEAVES = 600;
+const LEAVES = 2500;
 
 /** A hart, its memory and a page-table-less kernel: the same for both engines. */
 class Machine {
@@ -32,6 +33,8 @@ class Machine {
   readonly bytes = new Uint8Array(this.memory.buffer);
   readonly view = new DataView(this.memory.buffer);
   readonly engine: trap.Engine;
+  /** Code pages change places now and then: the same address, other code, and no frame's content changes. */
+  rotation = 0;
 
   /** @param hot the translator's threshold, or 0 for the interpreter */
   constructor(hot: number) {
@@ -41,8 +44,14 @@ class Machine {
     this.view.setBigInt64(layout.HART_RES_ADDR, -1n, true);
   }
 
+  /** Neighbours in virtual memory are never neighbours here. */
   frame(pfn: number): number {
-    return FRAMES + pfn * PAGE;
+    return FRAMES + (FRAME_COUNT - 1 - pfn) * PAGE;
+  }
+
+  /** Which frame holds a code page. */
+  codeFrame(index: number): number {
+    return (index + this.rotation) % CODE_PAGES;
   }
 
   flush(): void {
@@ -64,7 +73,7 @@ class Machine {
     ];
     for (const [first, count, frame, isCode] of table) {
       if (vpn < first || vpn >= first + count) continue;
-      const pfn = frame + vpn - first;
+      const pfn = isCode ? this.codeFrame(vpn - first) : frame + vpn - first;
       const entry = layout.HART_TLB + (vpn & (layout.TLB_ENTRIES - 1)) * layout.TLB_ENTRY_BYTES;
       const isReadOnly = pfn === CODE_PAGES + 2;
       this.view.setBigInt64(entry + layout.TLB_TAG_R, BigInt(isCode ? -1 : vpn), true);
@@ -115,7 +124,7 @@ class Machine {
   }
 
   content(): Uint8Array {
-    return this.bytes.subarray(FRAMES, this.frame(CODE_PAGES + DATA_PAGES + 1));
+    return this.bytes.subarray(FRAMES, FRAMES + FRAME_COUNT * PAGE);
   }
 }
 
@@ -126,8 +135,12 @@ function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
   if (cause === trap.TRAP_BUDGET) {
     if (random % 8 === 0) machine.evict(prng.below(layout.TLB_ENTRIES) & 15);
     if (random % 32 === 1) machine.flush();
-    if (random % 64 === 2) rewrite(machine, prng);
-    if (random % 4 === 3) disturb(machine, prng);
+    if (random % 64 === 2) rewrite(machine);
+    if (random % 64 === 10) {
+      machine.rotation++;
+      machine.flush();
+    }
+    if (random % 2 === 1) disturb(machine, prng);
     return;
   }
   const isMiss = cause === trap.TRAP_FETCH || cause === trap.TRAP_LOAD || cause === trap.TRAP_STORE;
@@ -151,52 +164,76 @@ function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
   }
   if (random % 4 === 0) disturb(machine, prng);
   const pc = Number(machine.pc) & (PAGE - 1);
-  const page = Number(machine.pc >> 12n) % 16;
-  const half = machine.bytes[machine.frame(page) + pc] as number;
+  const frame = machine.frame(machine.codeFrame(Number(machine.pc >> 12n) % 16));
+  const half = machine.bytes[frame + pc] as number;
   machine.pc += (half & 3) === 3 ? 4n : 2n;
 }
 
-/** Gets a hart out of endless loops and short circles of traps, as a signal would. */
+/** Gets a hart out of endless loops and short circles of traps, as a signal would, to one of a few places. */
 function disturb(machine: Machine, prng: Prng): void {
   const page = prng.below(5) === 0 ? CODE_ALIAS_VPN : CODE_VPN;
-  machine.pc = BigInt(page * PAGE + prng.below(CODE_PAGES * PAGE));
-  machine.set(1 + prng.below(31), BigInt(prng.below(2000) - 1000));
-  const register = at(POINTERS, prng.below(POINTERS.length));
+  const place = prng.below(16) === 0 ? prng.below(CODE_PAGES * PAGE) : prng.below(48) * 256;
+  machine.pc = BigInt(page * PAGE + place);
+  for (let n = 0; n < 6; n++) machine.set(1 + prng.below(31), interesting(prng));
+  for (let n = 0; n < 2; n++) {
+    machine.view.setBigInt64(layout.HART_F + 8 * prng.below(32), interesting(prng), true);
+  }
+  machine.view.setInt32(layout.HART_FCSR, prng.below(5 * 32), true);
+  for (const register of POINTERS) machine.set(register, somewhere(prng));
+  machine.set(at([1, 5, 6], prng.below(3)), machine.pc + BigInt(prng.below(40) * 16 - 320));
+}
+
+/** Values of all sizes, and those at which arithmetic is special. */
+function interesting(prng: Prng): bigint {
+  const wide = BigInt.asIntN(64, (BigInt(prng.next32()) << 32n) | BigInt(prng.next32()));
+  const special = [0n, -1n, -(2n ** 63n), 2n ** 63n - 1n, -(2n ** 31n), 2n ** 31n, 1n];
+  switch (prng.below(6)) {
+    case 0:
+      return at(special, prng.below(special.length));
+    case 1:
+      return BigInt(prng.below(2000) - 1000);
+    case 2:
+      return wide | (0xffffffffn << 32n) | -(2n ** 63n); // a boxed single
+    case 3:
+      return BigInt.asIntN(64, (wide & (2n ** 52n - 1n)) | (0x3ffn << 52n)); // a double in [1, 2)
+    default:
+      return wide;
+  }
+}
+
+/** An address in the data pages, often so near to a page's end that an access reaches over it. */
+function somewhere(prng: Prng): bigint {
   const vpn = at([DATA_VPN, DATA_ALIAS_VPN], prng.below(2)) + prng.below(DATA_PAGES);
-  machine.set(register, BigInt(vpn * PAGE + prng.below(PAGE / 8) * 8));
-  machine.set(at([1, 5, 6], prng.below(3)), machine.pc + BigInt(prng.below(400) * 2 - 400));
+  const offset = prng.below(4) === 0 ? PAGE - prng.below(8) : prng.below(PAGE / 8) * 8;
+  return BigInt(vpn * PAGE + offset);
 }
 
 /** Changes an instruction under the engine, as a debugger would. */
-function rewrite(machine: Machine, prng: Prng): void {
-  const pfn = prng.below(CODE_PAGES);
-  const offset = prng.below(PAGE / 4) * 4;
+function rewrite(machine: Machine): void {
+  const page = Number((machine.pc >> 12n) % 16n);
+  if (page >= CODE_PAGES) return;
+  const pfn = machine.codeFrame(page);
+  const offset = Number(machine.pc) & (PAGE - 4);
   machine.view.setUint32(machine.frame(pfn) + offset, 0x00150513, true); // addi a0,a0,1
   machine.engine.invalidateFrame(pfn);
 }
 
 function prepare(machine: Machine, seed: number): void {
   const prng = new Prng(seed);
-  machine.bytes.set(randomCode(prng, CODE_PAGES * PAGE), machine.frame(0));
-  for (let n = 0; n < (DATA_PAGES + 1) * PAGE; n++) {
-    machine.bytes[machine.frame(CODE_PAGES) + n] = prng.next32();
+  const code = randomCode(prng, CODE_PAGES * PAGE);
+  for (let n = 0; n < CODE_PAGES; n++) {
+    machine.bytes.set(code.subarray(n * PAGE, (n + 1) * PAGE), machine.frame(n));
   }
-  for (let n = 1; n < 32; n++) {
-    const wide = (BigInt(prng.next32()) << 32n) | BigInt(prng.next32());
-    machine.set(n, BigInt.asIntN(64, prng.below(2) === 0 ? wide : BigInt(prng.below(200) - 100)));
-    machine.view.setBigUint64(layout.HART_F + 8 * n, wide, true);
+  for (let pfn = CODE_PAGES; pfn < FRAME_COUNT; pfn++) {
+    for (let n = 0; n < PAGE; n++) machine.bytes[machine.frame(pfn) + n] = prng.next32();
   }
-  for (const register of POINTERS) {
-    const vpn = at([DATA_VPN, DATA_ALIAS_VPN], prng.below(2)) + prng.below(DATA_PAGES);
-    machine.set(register, BigInt(vpn * PAGE + prng.below(PAGE / 8) * 8));
-  }
-  machine.pc = BigInt(CODE_VPN * PAGE);
+  for (let n = 1; n < 32; n++) machine.set(n, interesting(prng));
+  disturb(machine, prng);
 }
 
 function budget(prng: Prng): number {
-  const kind = prng.below(4);
-  if (kind === 0) return 1 + prng.below(8);
-  return kind === 1 ? 1 + prng.below(300) : 1 + prng.below(6000);
+  const most = at([8, 60, 60, 400, 400, 3000], prng.below(6));
+  return 1 + prng.below(most);
 }
 
 /** Runs one program on both; throws at the first difference. */
