@@ -2,6 +2,7 @@
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
+import { ENOSYS } from '../../uapi/errno.ts';
 import {
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
@@ -71,7 +72,7 @@ export interface MmapRequest {
 
 /**
  * Maps anonymous private memory.
- * @returns the address, or a negative errno
+ * @returns the address, or a negative errno; -ENOSYS for shared memory, which is not modelled yet
  */
 export function* doMmap(mm: Mm, request: MmapRequest): Steps<number> {
   const heard: UserfaultfdUnmapCtx[] = [];
@@ -104,6 +105,7 @@ function* mmapLocked(
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && overlaps(mm, address, length)) return fail(E.taken);
   const type = flags & MAP_TYPE;
   if (type === MAP_SHARED && (flags & MAP_GROWSDOWN) !== 0) return fail(E.sharedGrows);
+  if (type === MAP_SHARED) return -ENOSYS;
   if (type !== MAP_PRIVATE) return fail(E.type);
   return yield* mmapRegion(mm, address, length, mapFlags(mm, request), heard);
 }

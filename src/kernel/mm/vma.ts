@@ -152,6 +152,29 @@ export function* mergeNewRange(mm: Mm, range: VmaRange): Steps<Vma | null> {
 }
 
 /**
+ * Lets a VMA grow upward over free space, joining it to the VMA behind when that then is alike.
+ * @returns the VMA that covers the range now, or null when something is in the way
+ * Requires: mmap_lock for writing. @linux mm/vma.c vma_merge_extend
+ */
+export function* growInto(vma: Vma, end: Vaddr): Steps<Vma | null> {
+  const { mm, flags, file, uffd, anonVma } = vma;
+  const after = mm.vmas.next(vma);
+  if (after !== null && after.start < end) return null;
+  yield* vmaStartWrite(vma);
+  const pgoff = vma.pgoff + pages(vma.end - vma.start);
+  const anonLinks = vma.anonVmaChain.length;
+  const range: VmaRange = { start: vma.end, end, flags, pgoff, file, uffd, anonVma, anonLinks };
+  const next = after !== null && after.start === end && canMergeBefore(range, after) ? after : null;
+  if (next === null || !compatible(vma, next)) {
+    return yield* grow(vma, vma.start, end, flags, { removed: [] });
+  }
+  yield* vmaStartWrite(next);
+  yield* dupAnonVma(vma, next);
+  const sticky = stickyFlags(flags, vma, next);
+  return yield* grow(vma, vma.start, next.end, sticky, { removed: [next] });
+}
+
+/**
  * The merge half of vmaModify: when the changed range reaches an end of its VMA and the neighbour there is alike, the
  * neighbour takes the range over. @linux mm/vma.c vma_merge_existing_range
  */

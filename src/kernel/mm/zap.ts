@@ -41,6 +41,7 @@ import {
   pudSlot,
   skipMissing,
 } from './pgtable.ts';
+import { folioRemoveRmap } from './rmap.ts';
 import { has, VM_UFFD_WP } from './vm-flags.ts';
 
 /** @linux include/linux/mm.h struct zap_details */
@@ -142,15 +143,13 @@ function zapPresentPte(
   pte: Pte,
   details: ZapDetails,
 ): Pte {
-  const { mm } = vma;
   const pfn = ptePfn(pte);
   if (!pteSpecial(pte)) {
     const anon = vma.file === null || machine.frames.hasFlag(pfn, PG_ANON);
     if (anon && details.evenCows === false) return pte;
-    machine.frames.addMapcount(pfn, -1);
+    assert(anon, 'file pages are not mapped yet');
+    folioRemoveRmap(pfn, vma);
     tlb.pages.push(pfn);
-    if (anon) mm.rss.anon--;
-    else mm.rss.file--;
   }
   tlb.note(address, address + PAGE_SIZE);
   const keeps = vma.file !== null && has(vma.flags, VM_UFFD_WP) && !details.dropMarker;

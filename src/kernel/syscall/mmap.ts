@@ -1,0 +1,58 @@
+/** mmap(2). */
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Steps } from '../../sched/op.ts';
+import { ENOSYS } from '../../uapi/errno.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_DROPPABLE,
+  MAP_HUGETLB,
+  MAP_NAMES,
+  MAP_TYPE,
+  PROT_NAMES,
+} from '../../uapi/mman.ts';
+import type { Task } from '../core/task.ts';
+import { fail } from '../errno-row.ts';
+import { doMmap, MMAP_ERRORS } from '../mm/mmap.ts';
+import { address, fd, flags, length, number } from './params.ts';
+import type { SysArgs, SyscallRow } from './row.ts';
+
+function* sysMmap(task: Task, args: SysArgs): Steps<number> {
+  const [where = 0, size = 0, prot = 0, how = 0, fildes = -1, offset = 0] = args;
+  // The file is looked up before anything else but the offset is checked. @linux ksys_mmap_pgoff
+  if (offset % PAGE_SIZE !== 0) return fail(MMAP_ERRORS.offset);
+  if ((how & MAP_ANONYMOUS) === 0) {
+    return task.files.get(fildes) === null ? fail(MMAP_ERRORS.badFd) : -ENOSYS;
+  }
+  if ((how & MAP_TYPE) === MAP_DROPPABLE || (how & MAP_HUGETLB) !== 0) return -ENOSYS;
+  const request = { address: where, length: size, prot, flags: how };
+  return yield* doMmap(task.mmOrDie, request);
+}
+
+export const rows: readonly SyscallRow[] = [
+  {
+    nr: 222,
+    name: 'mmap',
+    params: [
+      address('addr'),
+      length('length'),
+      flags('prot', PROT_NAMES),
+      flags('flags', MAP_NAMES),
+      fd('fd'),
+      number('offset'),
+    ],
+    handler: sysMmap,
+    supports: [
+      'MAP_PRIVATE|MAP_ANONYMOUS',
+      'MAP_FIXED',
+      'MAP_FIXED_NOREPLACE',
+      'MAP_POPULATE',
+      'MAP_NORESERVE',
+      'MAP_STACK',
+      'MAP_LOCKED',
+      'MAP_GROWSDOWN',
+    ],
+    gap:
+      'Shared, file, hugetlb and droppable mappings return ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
+      'RLIMIT_AS, RLIMIT_MEMLOCK and overcommit are not enforced; large mappings are not aligned for huge pages.',
+  },
+];

@@ -1,0 +1,45 @@
+/**
+ * Every system call there is, one row each, out of the files that are named after their man pages. The dispatcher,
+ * --strace, litmus and the coverage page all read it. @linux include/uapi/asm-generic/unistd.h
+ */
+import { rows as brk } from './brk.ts';
+import { rows as clock } from './clock.ts';
+import { rows as fd } from './fd.ts';
+import { rows as futex } from './futex.ts';
+import { rows as ioctl } from './ioctl.ts';
+import { rows as madvise } from './madvise.ts';
+import { rows as misc } from './misc.ts';
+import { rows as mmap } from './mmap.ts';
+import { rows as mprotect } from './mprotect.ts';
+import { rows as mremap } from './mremap.ts';
+import { rows as munmap } from './munmap.ts';
+import { rows as open } from './open.ts';
+import { rows as poll } from './poll.ts';
+import { rows as process } from './process.ts';
+import { rows as read } from './read.ts';
+import type { SyscallRow } from './row.ts';
+import { rows as signal } from './signal.ts';
+import { rows as userfaultfd } from './userfaultfd.ts';
+import { rows as write } from './write.ts';
+
+/** In order of their numbers. */
+export const SYSCALLS: readonly SyscallRow[] = [
+  ...brk,
+  ...clock,
+  ...fd,
+  ...futex,
+  ...ioctl,
+  ...madvise,
+  ...misc,
+  ...mmap,
+  ...mprotect,
+  ...mremap,
+  ...munmap,
+  ...open,
+  ...poll,
+  ...process,
+  ...read,
+  ...signal,
+  ...userfaultfd,
+  ...write,
+].sort((a, b) => a.nr - b.nr);
