@@ -120,13 +120,13 @@ function hintFor(error: IRecognitionException, atEnd: boolean, tokens: readonly 
   if (isKeyword(token) && error.message.startsWith('expected a name')) {
     return `\`${token.image}\` is a word of the language: choose another name`;
   }
+  if (error.message.startsWith('expected `:`')) return 'a colon follows the name of a rule';
   if (token.image === '=') return 'a comparison is written `==`';
   if (['condRule', 'relation', 'negation', 'operand', 'named'].includes(rule)) {
     return 'a rule is: never "name": r0 == 1 and r1 == 2';
   }
   if (rule === 'thread' || rule === 'block') return 'a thread is: thread NAME { statements }';
   const before = tokens[tokens.indexOf(token) - 1];
-  if (before?.image.startsWith('"') === true) return 'a colon follows the name of a rule';
   if (before !== undefined && !isKeyword(before)) {
     const hint = didYouMean(before.image, OPENINGS);
     if (hint.startsWith('did')) return `in \`${before.image}\`: ${hint}`;

@@ -1,0 +1,224 @@
+/** A test made ready to run as one variant: code for every strand, its rules, the world it needs. */
+import { must } from '../base/assert.ts';
+import { CHECKS } from '../kernel/check/table.ts';
+import type { Overrides } from '../kernel/seam.ts';
+import { type Geometry, LITMUS_GEOMETRY } from '../machine/geometry.ts';
+import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
+import { compileCond } from './conditions.ts';
+import { didYouMean, LitmusError, notYet } from './error.ts';
+import type { Eval } from './operands.ts';
+import { Scope, type Strand } from './scope.ts';
+import { scratchBytes } from './scratch.ts';
+import { type Code, Compiler } from './statements.ts';
+import { spawnChild } from './strands.ts';
+import { holdsFor, type Variant } from './versions.ts';
+
+export interface CompiledRule {
+  readonly rule: Rule;
+  /** Null for events and promises. */
+  readonly cond: Eval<boolean> | null;
+  readonly event: Event | null;
+}
+
+export interface CompiledSetup {
+  readonly pos: Pos;
+  readonly code: Code;
+}
+
+export interface CompiledTest {
+  readonly test: LitmusTest;
+  readonly variant: Variant;
+  readonly overrides: Overrides | null;
+  readonly scope: Scope;
+  readonly geometry: Geometry;
+  readonly harts: number;
+  readonly scratch: number;
+  readonly setup: readonly CompiledSetup[];
+  readonly threads: readonly { readonly strand: Strand; readonly code: Code }[];
+  readonly final: Code | null;
+  readonly rules: readonly CompiledRule[];
+  readonly promisesWp: boolean;
+  /** Registers that the table of outcomes shows. */
+  readonly shown: readonly { readonly name: string; readonly slot: number }[];
+}
+
+/** Names by which expectations speak of what is always checked. */
+export const ALWAYS_ON: readonly string[] = ['hang', 'lost-wake', 'leak', 'assert'];
+/** What a test may have at most: every strand takes a hart. */
+const MAX_STRANDS = 14;
+const LATER_PROMISES: readonly string[] = [
+  'guard',
+  'poison',
+  'mode',
+  'fork',
+  'data',
+  'zap',
+  'tlb',
+  'notify',
+  'wake',
+  'own',
+  'api',
+  'obs',
+];
+
+/** @throws LitmusError */
+export function compileTest(
+  test: LitmusTest,
+  variant: Variant,
+  overrides: Overrides | null,
+): CompiledTest {
+  const scope = new Scope(test);
+  if (test.threads.length === 0) {
+    const pos = { line: 1, column: 1 };
+    throw new LitmusError('the test has no thread', pos, 'thread NAME { statements }');
+  }
+  if (scope.strands.length > MAX_STRANDS) {
+    const pos = must(test.threads[test.threads.length - 1], 'thread').pos;
+    throw new LitmusError(`more than ${MAX_STRANDS - 2} threads`, pos, 'leave some out');
+  }
+  const compiler = new Compiler(scope, spawnChild);
+  const setup = test.setup.map((s) => ({
+    pos: s.pos,
+    code: compiler.statement(s, scope.setup, false),
+  }));
+  const threads = scope.strands
+    .filter((s) => s.kind === 'thread')
+    .map((strand) => ({ strand, code: compiler.block(strand.body, strand) }));
+  const final = test.finally.length === 0 ? null : compiler.block(test.finally, scope.last);
+  const rules = compileRules(test, scope, variant);
+  checkExpectations(test);
+  return {
+    test,
+    variant,
+    overrides,
+    scope,
+    geometry: geometryOf(test, scope),
+    harts: scope.strands.length,
+    scratch: scratchBytes(largestRegion(scope), LITMUS_GEOMETRY.contentBytes),
+    setup,
+    threads,
+    final,
+    rules,
+    promisesWp: rules.some((r) => r.rule.subject.kind === 'promise'),
+    shown: shownRegisters(test, scope),
+  };
+}
+
+function compileRules(test: LitmusTest, scope: Scope, variant: Variant): CompiledRule[] {
+  const compiled: CompiledRule[] = [];
+  const names = new Set<string>();
+  for (const rule of test.rules) {
+    const key = `${rule.name} ${rule.when === null ? '' : JSON.stringify(rule.when)}`;
+    if (names.has(key)) {
+      throw new LitmusError(`a second rule called "${rule.name}"`, rule.pos, 'rename one');
+    }
+    names.add(key);
+    const { subject } = rule;
+    if (subject.kind === 'promise') checkPromise(subject.promise, rule.pos);
+    const cond = subject.kind === 'cond' ? compileCond(scope, null, subject.cond) : null;
+    const event = subject.kind === 'event' ? subject.event : null;
+    if (holdsFor(rule.when, variant)) compiled.push({ rule, cond, event });
+  }
+  return compiled;
+}
+
+function checkPromise(name: string, pos: Pos): void {
+  if (name === 'wp') return;
+  if (LATER_PROMISES.includes(name)) throw notYet(`promise ${name}`, pos, 'there is: promise wp');
+  throw new LitmusError(
+    `no promise is called ${name}`,
+    pos,
+    didYouMean(name, ['wp', ...LATER_PROMISES]),
+  );
+}
+
+function checkExpectations(test: LitmusTest): void {
+  const names = new Set([
+    ...test.rules.map((r) => r.name),
+    ...ALWAYS_ON,
+    ...CHECKS.map((c) => c.name),
+  ]);
+  for (const { breaks, pos } of test.expectations) {
+    if (breaks !== null && !names.has(breaks)) {
+      throw new LitmusError(`no rule is called "${breaks}"`, pos, didYouMean(breaks, names));
+    }
+  }
+}
+
+function largestRegion(scope: Scope): number {
+  let pages = 1;
+  for (const region of scope.regions.values()) pages = Math.max(pages, region.pages);
+  return pages;
+}
+
+/** Every strand allocates from a list of its own; each list is large enough for every page twice. */
+function geometryOf(test: LitmusTest, scope: Scope): Geometry {
+  let pages = 0;
+  for (const region of scope.regions.values()) pages += region.pages;
+  const owners = scope.strands.length;
+  const base = {
+    ...LITMUS_GEOMETRY,
+    owners,
+    frames: 2 + owners * Math.max(8, pages * 2 + 4),
+    tablesPerOwner: Math.max(8, Math.ceil(pages / 2) + 6),
+  };
+  const asked: Record<string, number> = {};
+  for (const { key, value, pos } of test.geometry) {
+    const field = GEOMETRY_KEYS[key];
+    if (field === undefined) {
+      throw new LitmusError(
+        `geometry knows no ${key}`,
+        pos,
+        didYouMean(key, Object.keys(GEOMETRY_KEYS)),
+      );
+    }
+    if (!Number.isInteger(Math.log2(value)) || value < 2 || value > 512) {
+      throw new LitmusError(`${key} must be a power of two from 2 to 512`, pos, `${key} 4`);
+    }
+    asked[field] = value;
+  }
+  return { ...base, ...asked };
+}
+
+const GEOMETRY_KEYS: Readonly<Record<string, keyof Geometry>> = {
+  table: 'ptrsPerPte',
+  hugepage: 'ptrsPerPte',
+  pmds: 'ptrsPerPmd',
+};
+
+/** Registers of threads and of `finally`; of daemons only those that a rule names; never those that hold messages. */
+function shownRegisters(
+  test: LitmusTest,
+  scope: Scope,
+): { readonly name: string; readonly slot: number }[] {
+  const named = wordsOf(JSON.stringify(test.rules.map((r) => r.subject)));
+  const messages = new Set<string>();
+  collectMessages(JSON.stringify(test), messages);
+  const shown: { name: string; slot: number }[] = [];
+  for (const strand of scope.strands) {
+    for (const [name, slot] of strand.registers) {
+      if (messages.has(name)) continue;
+      const full = `${strand.name}.${name}`;
+      if (strand.daemon && !named.has(name) && !named.has(full)) continue;
+      const unique = scope.strands.filter((s) => s.registers.has(name)).length === 1;
+      shown.push({ name: unique ? name : full, slot });
+    }
+  }
+  return shown;
+}
+
+function wordsOf(json: string): Set<string> {
+  const words = new Set<string>();
+  for (const [, word] of json.matchAll(/"name":"([^"]+)"/g))
+    if (word !== undefined) words.add(word);
+  for (const [, base, member] of json.matchAll(/"base":"([^"]+)","member":"([^"]+)"/g)) {
+    words.add(`${base}.${member}`);
+  }
+  return words;
+}
+
+function collectMessages(json: string, into: Set<string>): void {
+  for (const [, name] of json.matchAll(/"into":"([^"]+)","verb":"read"/g)) {
+    if (name !== undefined) into.add(name);
+  }
+}

@@ -1,0 +1,120 @@
+/** `map A 2 pages anon rw private`: a mapping with a name, or a new mapping over pages that have one. */
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+} from '../uapi/mman.ts';
+import type { Operand, Pos } from './ast.ts';
+import { type Call, resultOf, rowOf } from './calls.ts';
+import { didYouMean, LitmusError, notYet } from './error.ts';
+import { protLetters, type Range, rangeOf } from './operands.ts';
+import { PAGE, type Scope, type Strand } from './scope.ts';
+
+interface MapContext {
+  readonly scope: Scope;
+  readonly strand: Strand;
+  readonly operands: readonly Operand[];
+  readonly pos: Pos;
+}
+
+const USAGE = 'map A 2 pages anon rw private';
+const LATER: Readonly<Record<string, string>> = {
+  shmem: 'shared memory (shmem)',
+  file: 'file mappings',
+  hugetlb: 'hugetlb',
+  shared: 'shared mappings',
+  thp: 'transparent huge pages',
+  locked: 'mlock(2)',
+};
+const WORDS: readonly string[] = ['anon', 'private', 'populate', 'noreserve', 'rw', 'r', 'none'];
+
+interface Wanted {
+  pages: number;
+  at: number | null;
+  prot: number;
+  flags: number;
+}
+
+export function compileMap(c: MapContext): Call {
+  const [name] = c.operands;
+  if (name?.kind === 'place') return remap(c, name);
+  if (name?.kind !== 'word') throw new LitmusError('map wants a name', name?.pos ?? c.pos, USAGE);
+  const wanted = readWords(c);
+  if (c.scope.regions.has(name.name) && c.strand.kind !== 'setup') return remap(c, name);
+  if (c.strand.kind !== 'setup') {
+    throw new LitmusError(
+      `no region is called ${name.name}`,
+      name.pos,
+      'regions get their names in the set-up; here they can only be mapped anew',
+    );
+  }
+  const region = c.scope.addRegion(name.name, wanted.pages, wanted.at, name.pos);
+  return mapping(wanted, {
+    start: () => region.start,
+    length: () => region.pages * PAGE,
+  });
+}
+
+/** Maps afresh over what is there. */
+function remap(c: MapContext, place: Operand): Call {
+  const range = rangeOf(c.scope, c.strand, place);
+  const map = mapping(readWords(c), range);
+  return function* (run, task) {
+    run.wp?.liftedRange(task, range.start(run), range.length(run));
+    return yield* map(run, task);
+  };
+}
+
+function mapping(wanted: Wanted, range: Range): Call {
+  const { handler } = rowOf('mmap');
+  const flags = wanted.flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  return function* (run, task) {
+    const args = [range.start(run), range.length(run), wanted.prot, flags, -1, 0];
+    const result = yield* handler(task, args);
+    return result > 0 ? 0 : resultOf(result);
+  };
+}
+
+function readWords(c: MapContext): Wanted {
+  const wanted: Wanted = { pages: 1, at: null, prot: 3, flags: 0 };
+  const rest = c.operands.slice(1);
+  for (let i = 0; i < rest.length; i++) {
+    const operand = rest[i];
+    const next = rest[i + 1];
+    if (operand?.kind === 'number') {
+      if (next?.kind !== 'word' || !['page', 'pages'].includes(next.name)) {
+        throw new LitmusError('a number of pages is wanted', operand.pos, USAGE);
+      }
+      if (operand.value < 1 || operand.value > 64) {
+        throw new LitmusError('a region has 1 to 64 pages', operand.pos, USAGE);
+      }
+      wanted.pages = operand.value;
+      i++;
+    } else if (operand?.kind === 'word' && operand.name === 'at') {
+      if (next?.kind !== 'number' || next.value < 16) {
+        throw new LitmusError('`at` wants a page number from 16 on', operand.pos, 'at 512');
+      }
+      wanted.at = next.value;
+      i++;
+    } else if (operand !== undefined) {
+      readWord(wanted, operand);
+    }
+  }
+  return wanted;
+}
+
+function readWord(wanted: Wanted, operand: Operand): void {
+  const name = operand.kind === 'word' ? operand.name : '';
+  const later = Object.hasOwn(LATER, name) ? LATER[name] : undefined;
+  if (later !== undefined) throw notYet(later, operand.pos, 'write: anon private');
+  const prot = protLetters(name);
+  if (prot !== null) wanted.prot = prot;
+  else if (name === 'populate') wanted.flags |= MAP_POPULATE;
+  else if (name === 'noreserve') wanted.flags |= MAP_NORESERVE;
+  else if (name !== 'anon' && name !== 'private') {
+    const what = name === '' ? 'a word is wanted here' : `map knows no ${name}`;
+    throw new LitmusError(what, operand.pos, didYouMean(name, [...WORDS, ...Object.keys(LATER)]));
+  }
+}

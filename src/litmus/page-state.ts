@@ -1,0 +1,60 @@
+/** Looks at page tables from outside: for final states, promises and diagrams. Leaves no trace in footprints. */
+import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
+import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { machine } from '../machine/current.ts';
+import {
+  PTE_MARKER_GUARD,
+  type Pte,
+  pteIsMarker,
+  pteIsMigration,
+  pteIsSwap,
+  pteMarker,
+  pteNone,
+  ptePfn,
+  ptePresent,
+  pteSoftDirty,
+  pteSpecial,
+  pteUffdWpAny,
+} from '../machine/pte.ts';
+import { getPte } from '../machine/tables.ts';
+import { sched } from '../sched/current.ts';
+
+/** Runs `look` without leaving what it touches in the footprint of the running step. */
+export function unseen<T>(look: () => T): T {
+  const { footprint } = sched;
+  const before = footprint.length;
+  const value = look();
+  footprint.length = before;
+  return value;
+}
+
+/** The entry of an address, or null when it has no page table. */
+export function ptePeek(mm: Mm, address: Vaddr): Pte | null {
+  return unseen(() => {
+    const slot = pteSlot(mm, address);
+    return slot < 0 ? null : getPte(slot);
+  });
+}
+
+/** What /proc/PID/pagemap says of an entry, as flags in a fixed order: `present+wp+once`; `none` when nothing. */
+export function pageFlags(pte: Pte | null): string {
+  if (pte === null || pteNone(pte)) return 'none';
+  const flags: string[] = [];
+  if (ptePresent(pte)) flags.push('present');
+  if (pteIsSwap(pte) || pteIsMigration(pte) || pteIsMarker(pte)) flags.push('swap');
+  if ((pteMarker(pte) & PTE_MARKER_GUARD) !== 0) flags.push('guard');
+  if (pteUffdWpAny(pte)) flags.push('wp');
+  if (ptePresent(pte) && !pteSpecial(pte) && machine.frames.mapcount(ptePfn(pte)) === 1) {
+    flags.push('once');
+  }
+  if (pteSoftDirty(pte)) flags.push('soft-dirty');
+  return flags.join('+');
+}
+
+/** The word a page begins with, or null when no page is there. */
+export function pageWord(mm: Mm, address: Vaddr): number | null {
+  const pte = ptePeek(mm, address);
+  if (pte === null || !ptePresent(pte)) return null;
+  const { frames } = machine;
+  return frames.view.getInt32(frames.address(ptePfn(pte), 0), true);
+}

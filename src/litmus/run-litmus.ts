@@ -1,0 +1,198 @@
+/** A compiled test as a program for the explorer: a fresh world, its threads, and how one execution came out. */
+import { FaultlineBug, must } from '../base/assert.ts';
+import type { Execution, Program } from '../explore/program.ts';
+import { createProcess } from '../kernel/core/create.ts';
+import { enterWorld } from '../kernel/current.ts';
+import { World } from '../kernel/world.ts';
+import { enterSched } from '../sched/current.ts';
+import type { Steps } from '../sched/op.ts';
+import type { Ending, Oracle, Sched } from '../sched/sched.ts';
+import type { Thread } from '../sched/thread.ts';
+import type { Pos } from './ast.ts';
+import type { CompiledTest } from './compile.ts';
+import { LitmusError } from './error.ts';
+import { checkIntegrity, teardown } from './integrity.ts';
+import { lostWake } from './lost-wake.ts';
+import { WpPromise } from './promise-wp.ts';
+import { BrokenRule, RunState } from './state.ts';
+import { type Code, showValue } from './statements.ts';
+import { spawnThread } from './strands.ts';
+import { BLOCKED, type Value } from './values.ts';
+
+/** When integrity is checked. */
+export type Checks = 'step' | 'end';
+
+/** How one execution came out. */
+export interface Outcome {
+  /** Shown registers as text, in the order of `CompiledTest.shown`. */
+  readonly values: readonly string[];
+  /** Names of final-state rules that it breaks (never that is, always that is not). */
+  readonly broken: readonly string[];
+  /** Names of `exists` rules that it reaches. */
+  readonly reached: readonly string[];
+  readonly ending: Ending;
+  /** Names of threads that wait for ever and what for. */
+  readonly stuck: readonly string[];
+}
+
+export class LitmusProgram implements Program<Outcome> {
+  readonly compiled: CompiledTest;
+  readonly checks: Checks;
+  /** Keeps a trace of every step, for diagrams. */
+  readonly traced: boolean;
+  readonly maxSteps: number;
+  /** The last execution begun: what diagrams look at afterwards. */
+  last: LitmusExecution | null = null;
+
+  constructor(compiled: CompiledTest, checks: Checks, maxSteps: number, traced = false) {
+    this.compiled = compiled;
+    this.checks = checks;
+    this.maxSteps = maxSteps;
+    this.traced = traced;
+  }
+
+  /** @throws LitmusError when a set-up statement fails or waits */
+  start(): Execution<Outcome> {
+    this.last = new LitmusExecution(this);
+    return this.last;
+  }
+}
+
+export class LitmusExecution implements Execution<Outcome> {
+  readonly sched: Sched;
+  readonly run: RunState;
+  readonly #compiled: CompiledTest;
+  readonly #maxSteps: number;
+  readonly #idle: () => boolean;
+
+  constructor(program: LitmusProgram) {
+    const { compiled } = program;
+    this.#compiled = compiled;
+    this.#maxSteps = program.maxSteps;
+    const { geometry, harts, overrides } = compiled;
+    const world = new World({ geometry, harts, exploring: true, overrides });
+    enterWorld(world);
+    this.sched = world.sched;
+    const main = createProcess(world, { name: 'main', hart: 0, owner: 0 });
+    main.scratch = new Uint8Array(compiled.scratch);
+    world.setupTask = main;
+    this.run = new RunState(world, main, compiled.scope.slots);
+    if (compiled.promisesWp) this.run.wp = new WpPromise((a) => compiled.scope.placeName(a));
+    for (const { code, pos } of compiled.setup) this.#setup(code, pos);
+    for (const { strand, code } of compiled.threads) spawnThread(this.run, strand, code);
+    this.sched.spawn('rcu', world.rcu.actor(), true);
+    this.#idle = this.sched.idle;
+    if (program.traced) this.sched.trace = [];
+    if (program.checks === 'step') {
+      this.sched.afterStep = () => checkIntegrity(world, this.sched.footprint);
+    }
+  }
+
+  finish(ending: Ending): Outcome {
+    enterWorld(this.run.world);
+    const { run } = this;
+    run.hung = ending === 'stuck';
+    const stuck = run.hung ? this.#stuck() : [];
+    run.lostWake = run.hung && lostWake(run);
+    if (ending === 'done' && this.#compiled.final !== null) this.#finally(this.#compiled.final);
+    const values = this.#compiled.shown.map(({ slot }) =>
+      showValue(this.#compiled.scope, run.registers[slot]),
+    );
+    const broken: string[] = [];
+    const reached: string[] = [];
+    for (const { rule, cond, event } of this.#compiled.rules) {
+      const applies = event !== null || ending === 'done' || ending === 'stuck';
+      if (!applies || rule.kind === 'promise') continue;
+      const holds = event !== null ? this.#happened(event) : must(cond, 'condition')(run);
+      if (rule.kind === 'exists') {
+        if (holds) reached.push(rule.name);
+      } else if (holds === (rule.kind === 'never')) {
+        broken.push(rule.name);
+      }
+    }
+    if (ending === 'done') {
+      checkIntegrity(run.world, null);
+      teardown(run);
+    }
+    return { values, broken, reached, ending, stuck };
+  }
+
+  #happened(event: 'hang' | 'lost-wake' | 'leak'): boolean {
+    if (event === 'hang') return this.run.hung;
+    return event === 'lost-wake' && this.run.lostWake;
+  }
+
+  #setup(code: Code, pos: Pos): void {
+    try {
+      this.sched.runAlone(code(this.run, this.run.mainTask));
+    } catch (error) {
+      if (error instanceof FaultlineBug && error.message.includes('waits for ever')) {
+        throw new LitmusError(
+          `set-up waits for ever: ${error.message.replace('BUG: ', '')}`,
+          pos,
+          'nobody else runs yet: put it into a thread',
+        );
+      }
+      throw error;
+    }
+  }
+
+  #stuck(): string[] {
+    return this.sched
+      .waiting()
+      .filter((t) => !t.daemon)
+      .map((t) => `${t.name} waits for ${t.op.awaits ?? 'a lock'}`);
+  }
+
+  /**
+   * Runs `finally` on the main task with the daemons still there to serve it: one fixed order, not explored. A
+   * statement that never comes back leaves `BLOCKED` in its register.
+   */
+  #finally(code: Code): void {
+    const { sched, run } = this;
+    const { world } = run;
+    sched.idle = this.#idle;
+    sched.exploring = false;
+    world.machine.tlbs[0]?.flushAll();
+    const thread = sched.spawn('finally', finalBody(code, run));
+    world.taskOfThread.set(thread.id, run.mainTask);
+    run.threads[this.#compiled.scope.last.index] = thread;
+    const ending = sched.execute(new FinallyFirst(thread), sched.steps + this.#maxSteps);
+    if (ending !== 'done') {
+      for (const slot of this.#compiled.scope.last.registers.values()) {
+        run.registers[slot] ??= BLOCKED as Value;
+      }
+    }
+    enterSched(sched);
+  }
+}
+
+function* finalBody(code: Code, run: RunState): Steps<void> {
+  yield* code(run, run.mainTask);
+}
+
+/** Runs one thread whenever it can run, else the first other. */
+class FinallyFirst implements Oracle {
+  readonly #thread: Thread;
+  constructor(thread: Thread) {
+    this.#thread = thread;
+  }
+  pick(_sched: Sched, enabled: readonly Thread[]): Thread {
+    return enabled.includes(this.#thread) ? this.#thread : must(enabled[0], 'thread');
+  }
+  choose(): number {
+    return 0;
+  }
+  stepped(): void {}
+}
+
+/** Whether an error says that a step broke a rule, rather than that we have a bug. */
+export function brokenBy(error: unknown, patched: boolean): BrokenRule | null {
+  if (error instanceof BrokenRule) return error;
+  if (!patched || !(error instanceof Error)) return null;
+  // A bug that a patch puts back may well trip one of the kernel's own assertions: that is finding it.
+  if (error instanceof FaultlineBug || error.message.startsWith('BUG')) {
+    return new BrokenRule('assert', error.message);
+  }
+  return null;
+}

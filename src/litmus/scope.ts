@@ -1,0 +1,197 @@
+/** Names of a litmus test: regions with their addresses, files, threads, and which register belongs to which thread. */
+import { must } from '../base/assert.ts';
+import type { LitmusTest, Operand, Pos, Statement } from './ast.ts';
+import { didYouMean, LitmusError } from './error.ts';
+
+/** A stretch of addresses with a name. Placed when the file is read, so that every execution has the same. */
+export interface Region {
+  readonly name: string;
+  readonly start: number;
+  readonly pages: number;
+}
+
+/** One column: set-up, a thread, a forked child, or `finally`. Registers belong to one. */
+export interface Strand {
+  readonly index: number;
+  readonly name: string;
+  readonly kind: 'setup' | 'thread' | 'child' | 'finally';
+  readonly daemon: boolean;
+  readonly body: readonly Statement[];
+  /** Slots of the registers assigned here. */
+  readonly registers: Map<string, number>;
+}
+
+export const PAGE = 4096;
+/** The first region begins here; below it mmap without an address finds room (LITMUS_GEOMETRY.mmapBase). */
+const FIRST_REGION = 0x200000;
+/** Regions begin at a new table and leave a gap, so that they neither merge nor share page tables. */
+const TABLE_PAGES = 4;
+
+export class Scope {
+  readonly regions: Map<string, Region> = new Map();
+  /** Names of userfaultfds to their slots. */
+  readonly files: Map<string, number> = new Map();
+  readonly strands: Strand[] = [];
+  slots = 0;
+  #nextPage = FIRST_REGION / PAGE;
+
+  constructor(test: LitmusTest) {
+    this.#strand('setup', 'setup', false, test.setup);
+    for (const thread of test.threads) {
+      if (this.strands.some((s) => s.name === thread.name)) {
+        throw new LitmusError(`a second thread called ${thread.name}`, thread.pos, 'rename one');
+      }
+      this.#strand(thread.name, 'thread', thread.daemon, thread.body);
+    }
+    for (const strand of [...this.strands]) this.#children(strand.body, strand);
+    this.#strand('finally', 'finally', false, test.finally);
+    for (const strand of this.strands) this.#collect(strand.body, strand);
+  }
+
+  get setup(): Strand {
+    return must(this.strands[0], 'set-up strand');
+  }
+  get last(): Strand {
+    return must(this.strands[this.strands.length - 1], 'finally strand');
+  }
+
+  strandNamed(name: string): Strand | undefined {
+    return this.strands.find((s) => s.name === name);
+  }
+
+  /** Places a region. @param at its first page as the file asks for it, or null */
+  addRegion(name: string, pages: number, at: number | null, pos: Pos): Region {
+    if (this.regions.has(name) || this.files.has(name)) {
+      throw new LitmusError(`${name} is already the name of something`, pos, 'choose another');
+    }
+    const first = at ?? this.#nextPage;
+    const region = { name, start: first * PAGE, pages };
+    for (const other of this.regions.values()) {
+      if (
+        region.start < other.start + other.pages * PAGE &&
+        other.start < region.start + pages * PAGE
+      ) {
+        throw new LitmusError(`${name} would lie over ${other.name}`, pos, 'move one with `at`');
+      }
+    }
+    const end = Math.ceil((first + pages + 1) / TABLE_PAGES) * TABLE_PAGES;
+    this.#nextPage = Math.max(this.#nextPage, end);
+    this.regions.set(name, region);
+    return region;
+  }
+
+  addFile(name: string, pos: Pos): number {
+    if (this.regions.has(name) || this.files.has(name)) {
+      throw new LitmusError(`${name} is already the name of something`, pos, 'choose another');
+    }
+    const slot = this.files.size;
+    this.files.set(name, slot);
+    return slot;
+  }
+
+  region(name: string, pos: Pos): Region {
+    const region = this.regions.get(name);
+    if (region !== undefined) return region;
+    throw new LitmusError(
+      `no region is called ${name}`,
+      pos,
+      didYouMean(name, this.regions.keys(), 'a region is made by: map A 1 page anon rw private'),
+    );
+  }
+
+  /** `A[1]`, `A[0]+8`, or the number in hex. */
+  placeName(address: number): string {
+    for (const { name, start, pages } of this.regions.values()) {
+      if (address < start || address >= start + pages * PAGE) continue;
+      const page = Math.floor((address - start) / PAGE);
+      const rest = (address - start) % PAGE;
+      return rest === 0 ? `${name}[${page}]` : `${name}[${page}]+${rest}`;
+    }
+    return `0x${address.toString(16)}`;
+  }
+
+  /** The slot a strand writes. */
+  slotToWrite(strand: Strand, name: string): number {
+    return must(strand.registers.get(name), `slot of ${name}`);
+  }
+
+  /**
+   * The slot that a name means where a strand reads it: its own, else one of set-up; `finally` and rules (null) also
+   * see those of threads, when only one thread has it.
+   */
+  slotToRead(strand: Strand | null, name: string, pos: Pos): number | null {
+    const reader = strand ?? this.last;
+    const own = reader.registers.get(name) ?? this.setup.registers.get(name);
+    if (own !== undefined) return own;
+    const holders = this.strands.filter((s) => s.registers.has(name));
+    const [first, second] = holders;
+    if (first === undefined) return null;
+    if (strand !== null && strand.kind !== 'finally') {
+      throw new LitmusError(
+        `register ${name} belongs to thread ${first.name}`,
+        pos,
+        'threads share pages, not registers: use store and load',
+      );
+    }
+    if (second !== undefined) {
+      throw new LitmusError(
+        `${name} is a register of ${holders.map((s) => s.name).join(' and ')}`,
+        pos,
+        `write ${first.name}.${name}`,
+      );
+    }
+    return first.registers.get(name) ?? null;
+  }
+
+  /** Every register name, for hints. */
+  registerNames(): Set<string> {
+    return new Set(this.strands.flatMap((s) => [...s.registers.keys()]));
+  }
+
+  #strand(name: string, kind: Strand['kind'], daemon: boolean, body: readonly Statement[]): Strand {
+    const index = this.strands.length;
+    const strand = { index, name, kind, daemon, body, registers: new Map<string, number>() };
+    this.strands.push(strand);
+    return strand;
+  }
+
+  /** Finds `fork NAME { … }`: every child is a strand of its own. */
+  #children(body: readonly Statement[], parent: Strand): void {
+    for (const s of body) {
+      if (s.kind === 'on') {
+        this.#children(s.then, parent);
+        this.#children(s.otherwise, parent);
+      } else if (s.kind === 'loop') {
+        this.#children(s.body, parent);
+      } else if (s.kind === 'call' && s.verb === 'fork' && s.block !== null) {
+        const name = childName(s.operands, s.pos);
+        if (this.strands.some((other) => other.name === name)) {
+          throw new LitmusError(`a second thread called ${name}`, s.pos, 'rename one');
+        }
+        this.#children(s.block, this.#strand(name, 'child', parent.daemon, s.block));
+      }
+    }
+  }
+
+  #collect(body: readonly Statement[], strand: Strand): void {
+    for (const s of body) {
+      if (s.kind === 'on') {
+        this.#collect(s.then, strand);
+        this.#collect(s.otherwise, strand);
+      } else if (s.kind === 'loop') {
+        this.#collect(s.body, strand);
+      } else if (s.kind !== 'break' && s.into !== null && !strand.registers.has(s.into)) {
+        strand.registers.set(s.into, this.slots++);
+      }
+    }
+  }
+}
+
+/** The name in `fork child { … }`. */
+export function childName(operands: readonly Operand[], pos: Pos): string {
+  const [name] = operands;
+  if (name?.kind !== 'word' || operands.length !== 1) {
+    throw new LitmusError('`fork` wants a name and a block', pos, 'fork child { r0 = load A[0] }');
+  }
+  return name.name;
+}

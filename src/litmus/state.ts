@@ -1,0 +1,41 @@
+/** What one execution of a litmus test has besides its World: registers, descriptors, who runs which strand. */
+import type { Task } from '../kernel/core/task.ts';
+import type { World } from '../kernel/world.ts';
+import type { Thread } from '../sched/thread.ts';
+import type { WpPromise } from './promise-wp.ts';
+import type { Value } from './values.ts';
+
+export class RunState {
+  readonly world: World;
+  readonly registers: Value[];
+  /** Descriptor numbers by file slot. */
+  readonly fds: number[] = [];
+  /** By strand: its task and its thread, once it has them. */
+  readonly tasks: (Task | undefined)[] = [];
+  readonly threads: (Thread | undefined)[] = [];
+  /** The watcher of `promise wp`, when the file asks for it. */
+  wp: WpPromise | null = null;
+  /** The process that set-up made. */
+  readonly mainTask: Task;
+  /** How the threads came out; for rules. */
+  hung = false;
+  lostWake = false;
+
+  constructor(world: World, mainTask: Task, slots: number) {
+    this.world = world;
+    this.mainTask = mainTask;
+    this.registers = new Array<Value>(slots).fill(undefined);
+  }
+}
+
+/** A rule that a step broke. Ends the execution; not a bug of ours. */
+export class BrokenRule extends Error {
+  override readonly name = 'BrokenRule';
+  /** As expectations name it: `promise wp`, or the name of an integrity check. */
+  readonly rule: string;
+
+  constructor(rule: string, detail: string) {
+    super(detail);
+    this.rule = rule;
+  }
+}

@@ -1,0 +1,33 @@
+/** Gives strands their tasks and threads. */
+
+import { createThread } from '../kernel/core/create.ts';
+import type { Task } from '../kernel/core/task.ts';
+import type { Steps } from '../sched/op.ts';
+import type { Strand } from './scope.ts';
+import type { RunState } from './state.ts';
+import type { Code } from './statements.ts';
+
+/** A thread of the main process. */
+export function spawnThread(run: RunState, strand: Strand, code: Code): void {
+  const { name, index } = strand;
+  const task = createThread(run.mainTask, { name, hart: index, owner: index });
+  start(run, strand, task, code);
+}
+
+/** The one thread of a child that `fork` made. Its process stays until it says `exit` or the execution ends. */
+export function spawnChild(run: RunState, strand: Strand, child: Task, code: Code): void {
+  start(run, strand, child, code);
+}
+
+function start(run: RunState, strand: Strand, task: Task, code: Code): void {
+  task.scratch = new Uint8Array(run.mainTask.scratch?.length ?? 0);
+  const thread = run.world.sched.spawn(strand.name, body(run, task, code), strand.daemon);
+  task.thread = thread;
+  run.world.taskOfThread.set(thread.id, task);
+  run.tasks[strand.index] = task;
+  run.threads[strand.index] = thread;
+}
+
+function* body(run: RunState, task: Task, code: Code): Steps<void> {
+  yield* code(run, task);
+}
