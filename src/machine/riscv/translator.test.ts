@@ -133,9 +133,13 @@ function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
   const random = prng.next32();
   const address = machine.view.getBigUint64(layout.HART_TRAP_ADDR, true);
   if (cause === trap.TRAP_BUDGET) {
-    if (random % 8 === 0) machine.evict(prng.below(layout.TLB_ENTRIES) & 15);
+    if (random % 8 === 0)
+      machine.evict(
+        (at([CODE_VPN, CODE_ALIAS_VPN, DATA_VPN], prng.below(3)) % layout.TLB_ENTRIES) +
+          prng.below(6),
+      );
     if (random % 32 === 1) machine.flush();
-    if (random % 64 === 2) rewrite(machine);
+    if (random % 16 === 2) rewrite(machine);
     if (random % 64 === 10) {
       machine.rotation++;
       machine.flush();

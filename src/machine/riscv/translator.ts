@@ -139,7 +139,7 @@ export class Translator implements Engine {
     this.#code = new DataView(this.#memory.buffer);
   }
 
-  /** Index into words of the TLB entry for the pc's page, or -1 when it is not executable. */
+  /** The pc's page, or undefined when the TLB does not make it executable. */
   #page(hart: number): Page | undefined {
     const words = this.#words;
     const pc = (hart + HART_PC) >>> 2;
