@@ -32,11 +32,10 @@ export function* exitMmap(mm: Mm): Steps<void> {
     yield* vmaStartWrite(vma);
     yield* unmapPageRange(tlb, vma, vma.start, vma.end, { dropMarker: true });
   }
-  let floor = 0;
+  // A table that two VMAs share goes with the last of them.
   for (const [i, vma] of vmas.entries()) {
     const ceiling = vmas[i + 1]?.start ?? Number.POSITIVE_INFINITY;
-    yield* freePgtables(tlb, vma.start, vma.end, floor, ceiling);
-    floor = vma.end;
+    yield* freePgtables(tlb, vma.start, vma.end, 0, ceiling);
   }
   yield* tlbFinishMmu(tlb);
   for (const vma of vmas) {
