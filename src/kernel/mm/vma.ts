@@ -109,7 +109,8 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
  */
 export function insertVma(vma: Vma): void {
   const { mm } = vma;
-  take(vma.lock);
+  // Nobody else can hold or wait for the lock of a VMA not yet in the tree: a try, exempt from the order.
+  take(vma.lock, true);
   mm.writeLocked.push(vma);
   sched.touch(mm.treeCell, WRITE);
   vma.poke();
