@@ -168,7 +168,7 @@ function branch(prng: Prng, from: number): number {
 }
 
 function jal(prng: Prng, from: number): number {
-  const offset = distance(from, prng.below(200) - 100);
+  const offset = distance(from, prng.below(400) - 200);
   const low = (((offset >> 12) & 0xff) << 12) | (((offset >> 11) & 1) << 20);
   const high = (((offset >> 1) & 0x3ff) << 21) | (((offset >> 20) & 1) << 31);
   return 0x6f | (at([0, 1, 1, 5], prng.below(4)) << 7) | low | high;

@@ -133,11 +133,7 @@ function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
   const random = prng.next32();
   const address = machine.view.getBigUint64(layout.HART_TRAP_ADDR, true);
   if (cause === trap.TRAP_BUDGET) {
-    if (random % 8 === 0)
-      machine.evict(
-        (at([CODE_VPN, CODE_ALIAS_VPN, DATA_VPN], prng.below(3)) % layout.TLB_ENTRIES) +
-          prng.below(6),
-      );
+    if (random % 8 === 0) evictSome(machine, prng);
     if (random % 32 === 1) machine.flush();
     if (random % 16 === 2) rewrite(machine);
     if (random % 64 === 10) {
@@ -171,6 +167,19 @@ function resume(machine: Machine, cause: trap.TrapCause, prng: Prng): void {
   const frame = machine.frame(machine.codeFrame(Number(machine.pc >> 12n) % 16));
   const half = machine.bytes[frame + pc] as number;
   machine.pc += (half & 3) === 3 ? 4n : 2n;
+}
+
+/** A data page, or all code pages but the current one, so that the next jump out of it has to miss. */
+function evictSome(machine: Machine, prng: Prng): void {
+  if (prng.below(2) === 0) {
+    machine.evict((DATA_VPN % layout.TLB_ENTRIES) + prng.below(DATA_PAGES));
+    return;
+  }
+  for (const first of [CODE_VPN, CODE_ALIAS_VPN]) {
+    for (let vpn = first; vpn < first + CODE_PAGES; vpn++) {
+      if (BigInt(vpn) !== machine.pc >> 12n) machine.evict(vpn % layout.TLB_ENTRIES);
+    }
+  }
 }
 
 /** Gets a hart out of endless loops and short circles of traps, as a signal would, to one of a few places. */
