@@ -1,8 +1,9 @@
 /** Kernel versions as stacks of patches (design, decisions 16 and 17). */
 import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './patches/features.ts';
 import { mmapChangingUnlocked } from './patches/mmap-changing-unlocked.ts';
+import { noPtReclaim } from './patches/no-pt-reclaim.ts';
 import { unregisterAnyCtx } from './patches/unregister-any-ctx.ts';
-import { noFillVmaLocks, noVmaLocks } from './patches/vma-locks.ts';
+import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './patches/vma-locks.ts';
 import { wpOneVma } from './patches/wp-one-vma.ts';
 import type { Patch } from './seam.ts';
 
@@ -30,6 +31,8 @@ export const PROFILES: readonly Profile[] = [
     title: '6.1 (partial)',
     patches: [
       unregisterAnyCtx,
+      noMadviseVmaLocks,
+      noPtReclaim,
       noFillVmaLocks,
       mmapChangingUnlocked,
       noMove,

@@ -2,13 +2,16 @@
 import { type AnyFunction, type Patch, seams } from '../seam.ts';
 import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
+import { noPtReclaim } from './no-pt-reclaim.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
-import { noFillVmaLocks, noVmaLocks } from './vma-locks.ts';
+import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
 
 export const PATCHES: readonly Patch[] = [
   unregisterAnyCtx,
+  noMadviseVmaLocks,
+  noPtReclaim,
   noFillVmaLocks,
   mmapChangingUnlocked,
   noMove,

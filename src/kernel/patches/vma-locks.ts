@@ -1,9 +1,22 @@
 /** Before VMAs had locks of their own, mmap_lock did everything; userfaultfd's fills came last. */
 import type { Steps } from '../../sched/op.ts';
+import { tryVmaReadLock } from '../mm/madvise.ts';
 import type { Vma } from '../mm/mm-types.ts';
 import { lockVmaUnderRcu } from '../mm/mmap-lock.ts';
 import { fillLocksVma } from '../mm/userfaultfd.ts';
 import { override, type Patch } from '../seam.ts';
+
+function* nothing(): Steps<Vma | null> {
+  return null;
+}
+
+export const noMadviseVmaLocks: Patch = {
+  name: 'no-madvise-vma-locks',
+  title: 'MADV_DONTNEED takes mmap_lock, also where it concerns one mapping only',
+  reference: 'semantics.md section 23',
+  versions: '<6.17',
+  overrides: [override(tryVmaReadLock, () => nothing)],
+};
 
 export const noFillVmaLocks: Patch = {
   name: 'no-fill-vma-locks',
@@ -18,13 +31,5 @@ export const noVmaLocks: Patch = {
   title: 'page faults take mmap_lock: mappings have no locks of their own',
   reference: '5e31275cc997',
   versions: '<6.4',
-  overrides: [
-    override(
-      lockVmaUnderRcu,
-      () =>
-        function* (): Steps<Vma | null> {
-          return null;
-        },
-    ),
-  ],
+  overrides: [override(lockVmaUnderRcu, () => nothing)],
 };

@@ -6,7 +6,7 @@ import { override, type Patch } from '../seam.ts';
 export const wpOneVma: Patch = {
   name: 'wp-one-vma',
   title: 'UFFDIO_WRITEPROTECT refuses a range that does not lie in one mapping (ENOENT)',
-  reference: 'a1b92a3f1498; lore 20230217105558.832710-1-usama.anjum@collabora.com',
+  reference: 'a1b92a3f1498',
   versions: '<6.4',
   overrides: [
     override(wpRangeAllowed, () => (mm, start, end) => {
