@@ -1,0 +1,172 @@
+// Every invariant notices what it is there for: each row breaks the state on purpose.
+import { expect, test } from 'vitest';
+import { KernelWorld } from '../../../test/kernel-world.ts';
+import { PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
+import {
+  PTE_NONE,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  ptePfn,
+  withFlags,
+  withoutFlags,
+} from '../../machine/pte.ts';
+import { setPte } from '../../machine/tables.ts';
+import { enterWorld } from '../current.ts';
+import { AnonVma } from '../mm/anon-vma.ts';
+import { pteSlot } from '../mm/pgtable.ts';
+import { frameCensus } from './frame-census.ts';
+import { peekPte } from './page-tables.ts';
+import { CHECKS, runStepChecks } from './table.ts';
+
+/** A page written and shared with a child, and one of the parent's own. */
+function scene() {
+  const k = new KernelWorld();
+  const a = k.map(2);
+  k.store(a, 1);
+  k.store(a + 4096, 1);
+  const child = k.fork();
+  k.store(a + 4096, 2);
+  expect(k.wrong()).toBeNull();
+  enterWorld(k.world);
+  const { frames } = k.world.machine;
+  const mm = k.task.mmOrDie;
+  const shared = ptePfn(peekPte(mm, a));
+  const own = ptePfn(peekPte(mm, a + 4096));
+  const slot = (address: number): number => pteSlot(mm, address);
+  return { k, a, child, frames, mm, shared, own, slot };
+}
+type Scene = ReturnType<typeof scene>;
+
+const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
+  ['mapcount', /has mapcount 3 and is mapped by 2/, (s) => s.frames.addMapcount(s.shared, 1)],
+  [
+    'mapcount',
+    /is mapped by 0 entries/,
+    (s) => {
+      s.k.world.machine.tlbs[0]?.flushAll();
+      setPte(s.slot(s.a + 4096), PTE_NONE);
+    },
+  ],
+  ['mapcount', /mapped 2 times and has 1 references/, (s) => s.frames.put(s.shared, 0)],
+  [
+    'anon-exclusive',
+    /is mapped a second time/,
+    (s) => s.frames.setFlag(s.shared, PG_ANON_EXCLUSIVE),
+  ],
+  [
+    'anon-exclusive',
+    /is writable at 0x[0-9a-f]+ of mm 1 and not AnonExclusive/,
+    (s) => setPte(s.slot(s.a), withFlags(peekPte(s.mm, s.a), PTE_WRITE)),
+  ],
+  [
+    'uffd-wp-not-writable',
+    /write-protected and writable/,
+    (s) => {
+      const own = s.a + 4096;
+      setPte(s.slot(own), withFlags(peekPte(s.mm, own), PTE_UFFD_WP));
+    },
+  ],
+  [
+    'tlb',
+    /hart 0 may still write/,
+    (s) => {
+      const own = s.a + 4096;
+      setPte(s.slot(own), withoutFlags(peekPte(s.mm, own), PTE_WRITE));
+    },
+  ],
+  [
+    'tlb',
+    /hart 0 still maps/,
+    (s) => s.k.world.machine.tlbs[0]?.fill((s.a + 4096) / 4096, s.shared, 1),
+  ],
+  [
+    'tlb',
+    /reaches free frame/,
+    (s) => {
+      const loose = s.frames.alloc(0);
+      if (loose === 0) throw new Error('no frame');
+      s.frames.put(loose, 0);
+      s.mm.tlbFlushPending++;
+      s.k.world.machine.tlbs[0]?.fill(s.a / 4096, loose, 1);
+    },
+  ],
+  [
+    'rmap',
+    /where its anon_vma does not lead/,
+    (s) => {
+      s.frames.index[s.own] = 1;
+    },
+  ],
+  [
+    'rmap',
+    /where its anon_vma does not lead/,
+    // The child's own anon_vma does not know the parent's VMA.
+    (s) => {
+      s.frames.mapping[s.shared] = s.k.vma(s.a, s.child).anonVma?.id ?? 0;
+    },
+  ],
+  [
+    'anon-vma',
+    /does not know a VMA/,
+    (s) => {
+      const [avc] = s.k.vma(s.a).anonVmaChain;
+      if (avc !== undefined) avc.anonVma.links.delete(avc);
+    },
+  ],
+  [
+    'anon-vma',
+    /counts 2 active VMAs, not 1/,
+    (s) => {
+      const own = s.k.vma(s.a).anonVma;
+      if (own !== null) own.numActiveVmas++;
+    },
+  ],
+  ['anon-vma', /has no VMA left/, () => void new AnonVma(null)],
+];
+
+test.each(breakages)('%s notices: %s', (name, sentence, breakIt) => {
+  const s = scene();
+  breakIt(s);
+  const row = CHECKS.find((c) => c.name === name);
+  expect(row?.check(s.k.world)).toMatch(sentence);
+});
+
+test('every check of the table is broken by some case above', () => {
+  const broken = new Set(breakages.map(([name]) => name));
+  expect(CHECKS.map((c) => c.name).filter((name) => !broken.has(name))).toEqual([]);
+});
+
+test('a pending flush suspends what a TLB may still grant', () => {
+  const s = scene();
+  const own = s.a + 4096;
+  setPte(s.slot(own), withoutFlags(peekPte(s.mm, own), PTE_WRITE));
+  s.mm.tlbFlushPending++;
+  expect(runStepChecks(s.k.world)).toBeNull();
+  s.mm.tlbFlushPending--;
+  expect(runStepChecks(s.k.world)?.name).toBe('tlb');
+});
+
+test.each([
+  [
+    'a frame nobody maps',
+    /frame \d+ leaked: 1 references, mapped 0 times/,
+    (s: Scene) => void s.frames.alloc(0),
+  ],
+  ['an extra reference', /leaked: 3 references, mapped 2/, (s: Scene) => s.frames.get(s.shared)],
+  [
+    'a table nobody points at',
+    /page-table pages are in use/,
+    (s: Scene) => void s.k.world.machine.tables.alloc(0),
+  ],
+  [
+    'a wrong count of resident pages',
+    /counts 3 resident pages and maps 2/,
+    (s: Scene) => {
+      s.mm.rss.anon++;
+    },
+  ],
+])('the census notices %s', (_what, sentence, breakIt) => {
+  const s = scene();
+  breakIt(s);
+  expect(frameCensus(s.k.world)).toMatch(sentence);
+});
