@@ -9,6 +9,7 @@ import {
   HART_TRAP_ADDR,
   HART_X,
 } from '../machine/riscv/hart-layout.ts';
+import type { LastFault } from './death.ts';
 
 /** Bytes of a hart's state that belong to the task: x, f, pc and fcsr. */
 const CONTEXT_BYTES = 528;
@@ -20,6 +21,8 @@ export class GuestContext implements UserRegs {
   #hart = -1;
   /** What a signal needs to know of the system call it interrupted; null outside system calls. */
   syscall: { readonly nr: number; readonly a0: bigint } | null = null;
+  /** For the report when a signal ends the program. */
+  lastFault: LastFault | null = null;
 
   constructor(memory: ArrayBuffer) {
     this.#memory = memory;

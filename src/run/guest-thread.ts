@@ -42,6 +42,7 @@ import {
   SIGTRAP,
   TRAP_BRKPT,
 } from '../uapi/signal.ts';
+import type { FaultKind, LastFault } from './death.ts';
 import type { GuestContext } from './guest-context.ts';
 import type { GuestMachine } from './guest-machine.ts';
 import { deliverSignals, popFrame } from './signal-frame.ts';
@@ -58,11 +59,11 @@ export interface GuestHooks {
   slice(): number;
   onSyscall(task: Task, nr: number, args: readonly number[]): void;
   onSyscallEnd(task: Task, nr: number, args: readonly number[], result: number): void;
-  onFault(task: Task, kind: 'read' | 'write' | 'exec', address: number): void;
+  onFault(task: Task, kind: FaultKind, address: number): void;
   onFaultEnd(task: Task, signal: FaultSignal | null): void;
   onRetired(instructions: number): void;
-  /** A signal whose action is to kill; `pc` is where the thread was. */
-  onKill(task: Task, info: SigInfo, pc: number): void;
+  /** A signal whose action is to kill; `pc` is where the thread was, `fault` the last one it had. */
+  onKill(task: Task, info: SigInfo, pc: number, fault: LastFault | null): void;
 }
 
 export function* guestThread(
@@ -72,7 +73,8 @@ export function* guestThread(
   trampoline: number,
   hooks: GuestHooks,
 ): Steps<void> {
-  const onKill = (info: SigInfo): void => hooks.onKill(task, info, Number(context.pc));
+  const onKill = (info: SigInfo): void =>
+    hooks.onKill(task, info, Number(context.pc), context.lastFault);
   if (task.setChildTid !== 0) {
     const tid = new Uint8Array(4);
     new DataView(tid.buffer).setInt32(0, task.tid, true);
@@ -165,6 +167,7 @@ function* pageFault(
   if (hartWalk(task.mmOrDie, task.hart, address, right)) return;
   world.machine.clock.advance(TRAP_NS);
   hooks.onFault(task, kind, address);
+  context.lastFault = { kind, address };
   const signal = yield* faultAddress(task, address, flags);
   hooks.onFaultEnd(task, signal);
   if (signal === null) return;

@@ -90,7 +90,7 @@ function* loadMemory(
   for (const [i, word] of TRAMPOLINE.entries())
     new DataView(code.buffer).setUint32(i * 4, word, true);
   if ((yield* copyToUser(task, VDSO, code)) < 0) return 'RAM is too small; give more with --ram';
-  yield* doMprotect(task, VDSO, PAGE, PROT_READ | PROT_EXEC);
+  yield* doMprotect(task.mmOrDie, VDSO, PAGE, PROT_READ | PROT_EXEC);
   return null;
 }
 
@@ -108,7 +108,7 @@ function* loadSegment(task: Task, segment: Segment): Steps<string | null> {
     (segment.writable ? PROT_WRITE : 0) |
     (segment.executable ? PROT_EXEC : 0);
   if (prot !== (PROT_READ | PROT_WRITE)) {
-    const changed = yield* doMprotect(task, start, length, prot);
+    const changed = yield* doMprotect(task.mmOrDie, start, length, prot);
     assert(changed === 0, `mprotect of a segment said ${changed}`);
   }
   return null;
@@ -117,7 +117,7 @@ function* loadSegment(task: Task, segment: Segment): Steps<string | null> {
 /** Maps private anonymous memory at an address. File mappings of the program come with the page cache. */
 function* place(task: Task, address: number, length: number, prot: number): Steps<boolean> {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-  return (yield* doMmap(task, address, length, prot, flags, -1, 0)) === address;
+  return (yield* doMmap(task.mmOrDie, { address, length, prot, flags })) === address;
 }
 
 function pageUp(address: number): number {

@@ -14,11 +14,13 @@ import { World } from '../kernel/world.ts';
 import type { Op } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
-import { parseElf } from './elf.ts';
-import type { GuestContext } from './guest-context.ts';
+import { type Death, type FaultKind, findDeath } from './death.ts';
+import { type Elf, parseElf } from './elf.ts';
+import { GuestContext } from './guest-context.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type GuestHooks, guestThread } from './guest-thread.ts';
 import { loadProgram, VDSO } from './load.ts';
+import { awaitedBy, type Waiting, waitingThreads } from './waiting.ts';
 
 export interface RunRequest {
   readonly program: Uint8Array;
@@ -40,21 +42,23 @@ export interface RunRequest {
   /** Virtual ns, and instructions, after which the run is ended. */
   readonly timeoutNs: number;
   readonly maxInstructions: number;
-  readonly observer: RunObserver;
+  readonly observers: readonly RunObserver[];
+  /** Asked before each step: true stops there, and `advance` goes on later. Must not change what happens. */
+  readonly pausing: () => boolean;
 }
 
 /** What --strace, --trace and --stats listen to. All times are virtual ns. */
 export interface RunObserver {
+  started?(now: number, task: Task): void;
   syscall?(now: number, task: Task, nr: number, args: readonly number[]): void;
   syscallEnd?(now: number, task: Task, nr: number, args: readonly number[], result: number): void;
-  fault?(now: number, task: Task, kind: 'read' | 'write' | 'exec', address: number): void;
+  fault?(now: number, task: Task, kind: FaultKind, address: number): void;
   faultEnd?(now: number, task: Task, signal: FaultSignal | null): void;
-  /** A thread was found waiting: for what. */
+  /** A thread was found waiting: for what. It waits until `waitEnd`. */
   waits?(now: number, task: Task, awaits: string): void;
-  /** A process ends by a signal. */
+  waitEnd?(now: number, task: Task): void;
+  /** A thread has taken a signal: a process ends by it, or its handler is called. */
   killed?(now: number, task: Task, info: SigInfo, pc: number): void;
-  /** Another thread runs from now on. */
-  switched?(now: number, task: Task): void;
 }
 
 export interface RunResult {
@@ -64,17 +68,22 @@ export interface RunResult {
    */
   readonly how: 'exit' | 'signal' | 'hang' | 'limit';
   readonly status: number;
-  readonly instructions: number;
-  readonly virtualNs: number;
-  readonly peakFrames: number;
   /** For a hang: who waits for what. */
-  readonly waiting: readonly { readonly task: string; readonly awaits: string }[];
+  readonly waiting: readonly Waiting[];
   /** The signal that killed the program, with a description of where. */
-  readonly death: { readonly info: SigInfo; readonly pc: number; readonly vma: string } | null;
+  readonly death: Death | null;
 }
 
-const HANG_STATUS = 124;
-const SIGKILL = 9;
+/** How far a run has come. */
+export interface Progress {
+  readonly instructions: number;
+  readonly virtualNs: number;
+  readonly frames: number;
+  readonly peakFrames: number;
+}
+
+/** As timeout(1) has it: for a hang, and for a program that was not done in the time it was given. */
+const STATUS_TIMEOUT = 124;
 /** Instructions of a slice with seed 0. */
 const FIXED_SLICE = 200_000;
 /** With a seed: most slices are short enough to cut critical sections, some long enough to get on. */
@@ -83,8 +92,8 @@ const LONG_SLICE = 50_000;
 /** With a seed, one possible switch inside the kernel in this many is taken. */
 const PREEMPT_EVERY = 6;
 
-/** Runs a program. @returns how it ended, or a sentence that says why it could not start */
-export function run(request: RunRequest): RunResult | string {
+/** Makes a program ready to run. @returns the run, or a sentence that says why it cannot start */
+export function startRun(request: RunRequest): Run | string {
   const elf = parseElf(request.program);
   if (typeof elf === 'string') return elf;
   const guest = new GuestMachine(request);
@@ -94,69 +103,100 @@ export function run(request: RunRequest): RunResult | string {
     overrides: request.overrides,
   });
   enterWorld(world);
-  return new Run(request, world, guest).go(elf);
+  const run = new Run(request, world, guest);
+  return run.load(elf) ?? run;
 }
 
-class Run implements Oracle {
+/** One program on its way. */
+export class Run implements Oracle {
+  readonly world: World;
   readonly #request: RunRequest;
-  readonly #world: World;
   readonly #guest: GuestMachine;
   readonly #prng: Prng;
   #instructions = 0;
-  #death: RunResult['death'] = null;
+  #death: Death | null = null;
   #init: Task | null = null;
   #last = -1;
+  #paused = false;
+  readonly #waiting = new Set<number>();
 
   constructor(request: RunRequest, world: World, guest: GuestMachine) {
     this.#request = request;
-    this.#world = world;
+    this.world = world;
     this.#guest = guest;
     this.#prng = new Prng(request.seed);
     world.console = request.console;
     world.release = request.release;
     world.random = new Prng(request.seed ^ 0x72616e64);
     world.machine.frames.onReuse = (pfn) => guest.engine.invalidateFrame(pfn);
-    world.startTask = (task) => this.#start(task, task.regs as GuestContext);
+    world.startTask = (task) => this.#start(task);
     if (request.seed !== 0) world.sched.preempt = () => this.#prng.below(PREEMPT_EVERY) === 0;
   }
 
-  go(elf: Parameters<typeof loadProgram>[1]['elf']): RunResult | string {
+  /** Puts the program into its first process. @returns null, or why it does not fit */
+  load(elf: Elf): string | null {
     const { name, args, env, uid } = this.#request;
     const random = Uint8Array.from({ length: 16 }, () => this.#prng.below(256));
     const context = this.#guest.newContext();
-    const task = loadProgram(this.#world, { name, elf, args, env, uid, random }, context);
+    const task = loadProgram(this.world, { name, elf, args, env, uid, random }, context);
     if (typeof task === 'string') return task;
     this.#init = task;
-    this.#world.sched.spawn('rcu', this.#world.rcu.actor(), true);
-    this.#start(task, context);
-    return this.#result(this.#world.sched.execute(this, Number.MAX_SAFE_INTEGER));
+    this.world.sched.spawn('rcu', this.world.rcu.actor(), true);
+    this.#start(task);
+    return null;
   }
 
-  #start(task: Task, context: GuestContext): void {
+  /** Goes on until the program has ended, or until asked to pause. @returns how it ended; null for a pause */
+  advance(): RunResult | null {
+    enterWorld(this.world);
+    this.#paused = false;
+    const ending = this.world.sched.execute(this, Number.MAX_SAFE_INTEGER);
+    return this.#paused ? null : this.#result(ending);
+  }
+
+  progress(): Progress {
+    const { machine } = this.world;
+    return {
+      instructions: this.#instructions,
+      virtualNs: machine.clock.now,
+      frames: machine.frames.inUse,
+      peakFrames: machine.frames.peak,
+    };
+  }
+
+  /** Who waits for what at the moment. */
+  waiting(): readonly Waiting[] {
+    return waitingThreads(this.world);
+  }
+
+  #start(task: Task): void {
+    const { regs } = task;
+    const context = regs instanceof GuestContext ? regs : this.#guest.newContext();
     const body = guestThread(this.#guest, task, context, VDSO, this.#hooks());
-    const thread = this.#world.sched.spawn(`${task.name} ${task.tid}`, body);
+    const thread = this.world.sched.spawn(`${task.name} ${task.tid}`, body);
     task.thread = thread;
-    this.#world.taskOfThread.set(thread.id, task);
+    this.world.taskOfThread.set(thread.id, task);
+    this.#tell((o, now) => o.started?.(now, task));
+  }
+
+  #tell(what: (observer: RunObserver, now: number) => void): void {
+    for (const observer of this.#request.observers) what(observer, this.world.machine.clock.now);
   }
 
   #hooks(): GuestHooks {
-    const { observer } = this.#request;
-    const { clock } = this.#world.machine;
     return {
       slice: () => this.#slice(),
-      onSyscall: (task, nr, args) => observer.syscall?.(clock.now, task, nr, args),
+      onSyscall: (task, nr, args) => this.#tell((o, now) => o.syscall?.(now, task, nr, args)),
       onSyscallEnd: (task, nr, args, result) =>
-        observer.syscallEnd?.(clock.now, task, nr, args, result),
-      onFault: (task, kind, address) => observer.fault?.(clock.now, task, kind, address),
-      onFaultEnd: (task, signal) => observer.faultEnd?.(clock.now, task, signal),
+        this.#tell((o, now) => o.syscallEnd?.(now, task, nr, args, result)),
+      onFault: (task, kind, address) => this.#tell((o, now) => o.fault?.(now, task, kind, address)),
+      onFaultEnd: (task, signal) => this.#tell((o, now) => o.faultEnd?.(now, task, signal)),
       onRetired: (instructions) => {
         this.#instructions += instructions;
       },
-      onKill: (task, info, pc) => {
-        observer.killed?.(clock.now, task, info, pc);
-        if (task.group === this.#init?.group) {
-          this.#death ??= { info, pc, vma: this.#describe(task, info.address) };
-        }
+      onKill: (task, info, pc, access) => {
+        this.#tell((o, now) => o.killed?.(now, task, info, pc));
+        if (task.group === this.#init?.group) this.#death ??= findDeath(task, info, pc, access);
       },
     };
   }
@@ -169,14 +209,16 @@ class Run implements Oracle {
   }
 
   pick(_sched: Sched, enabled: readonly Thread[]): Thread | null {
-    const { clock } = this.#world.machine;
+    const { clock } = this.world.machine;
     if (this.#init?.group.zombie === true) return null;
     if (clock.now > this.#request.timeoutNs) return null;
     if (this.#instructions >= this.#request.maxInstructions) return null;
+    this.#paused = this.#request.pausing();
+    if (this.#paused) return null;
     const thread = this.#choose(enabled);
-    const task = this.#world.taskOfThread.get(thread.id);
+    const task = this.world.taskOfThread.get(thread.id);
     if (task !== undefined) {
-      if (thread.id !== this.#last) this.#request.observer.switched?.(clock.now, task);
+      if (this.#waiting.delete(thread.id)) this.#tell((o, now) => o.waitEnd?.(now, task));
       this.#guest.enterSpace(task);
     }
     this.#last = thread.id;
@@ -194,41 +236,26 @@ class Run implements Oracle {
   }
 
   stepped(_sched: Sched, thread: Thread): void {
-    const { waits } = this.#request.observer;
-    if (waits === undefined || thread.done || thread.op.awaits === null) return;
-    const task = this.#world.taskOfThread.get(thread.id);
-    if (task !== undefined) waits(this.#world.machine.clock.now, task, thread.op.awaits);
+    const { ready } = thread.op;
+    if (thread.done || ready === null || ready()) return;
+    const task = this.world.taskOfThread.get(thread.id);
+    if (task === undefined || this.#waiting.has(thread.id)) return;
+    this.#waiting.add(thread.id);
+    const awaits = awaitedBy(this.world.sched, thread);
+    this.#tell((o, now) => o.waits?.(now, task, awaits));
   }
 
   #result(ending: Ending): RunResult {
-    const { machine, sched } = this.#world;
-    const common = {
-      instructions: this.#instructions,
-      virtualNs: machine.clock.now,
-      peakFrames: machine.frames.peak,
-      death: this.#death,
-    };
+    const common = { death: this.#death, waiting: [] };
     const group = this.#init?.group;
     if (group?.zombie === true) {
       const status = group.exitStatus ?? 0;
       const signal = status & 0x7f;
       return signal === 0
-        ? { ...common, how: 'exit', status: status >> 8, waiting: [] }
-        : { ...common, how: 'signal', status: 128 + signal, waiting: [] };
+        ? { ...common, how: 'exit', status: status >> 8 }
+        : { ...common, how: 'signal', status: 128 + signal };
     }
-    const waiting = sched
-      .waiting()
-      .filter((t) => !t.daemon)
-      .map((t) => ({ task: t.name, awaits: t.op.awaits ?? `a ${t.op.name}` }));
-    return ending === 'stuck'
-      ? { ...common, how: 'hang', status: HANG_STATUS, waiting }
-      : { ...common, how: 'limit', status: 128 + SIGKILL, waiting };
-  }
-
-  /** `7ffff000-7ffff2000 rw-p` around an address, or what lies nearest. */
-  #describe(task: Task, address: number): string {
-    const vma = task.mm?.vmas.find(address) ?? null;
-    if (vma === null) return 'no mapping there';
-    return `mapping ${vma.start.toString(16)}-${vma.end.toString(16)}`;
+    const how = ending === 'stuck' ? 'hang' : 'limit';
+    return { ...common, how, status: STATUS_TIMEOUT, waiting: this.waiting() };
   }
 }

@@ -3,6 +3,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EACCES, EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT } from '../../uapi/errno.ts';
 import { AT_EMPTY_PATH, O_ACCMODE, O_CLOEXEC, O_RDONLY } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
+import { asciiBytes } from '../fs/bytes-file.ts';
 import { type File, fput } from '../fs/file.ts';
 import { openPath } from '../fs/namei.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
@@ -80,9 +81,9 @@ function* sysReadlinkat(task: Task, args: SysArgs): Steps<number> {
   if (typeof path === 'number') return path;
   if (path !== '/proc/self/exe') return -ENOENT;
   if (size <= 0) return -EINVAL;
-  const bytes = new Uint8Array(Math.min(size, task.name.length));
-  for (let i = 0; i < bytes.length; i++) bytes[i] = task.name.charCodeAt(i) & 0xff;
-  return (yield* copyToUser(task, buffer, bytes)) < 0 ? -EFAULT : bytes.length;
+  // The program lies in the root of a file system that shows nothing else. The C library insists on the slash.
+  const target = asciiBytes(`/${task.name}`).subarray(0, size);
+  return (yield* copyToUser(task, buffer, target)) < 0 ? -EFAULT : target.length;
 }
 
 function* sysFaccessat(task: Task, args: SysArgs): Steps<number> {

@@ -1,0 +1,31 @@
+/** Who waits for what: the report of a hang, and what the trace says of a wait. */
+import { cellName } from '../kernel/cells.ts';
+import type { Task } from '../kernel/core/task.ts';
+import type { World } from '../kernel/world.ts';
+import type { Sched } from '../sched/sched.ts';
+import type { Thread } from '../sched/thread.ts';
+
+export interface Waiting {
+  readonly task: Task;
+  /** `a userfaultfd handler`, `mmap_lock of mm 1, held by hello 2`. */
+  readonly awaits: string;
+}
+
+/** What a blocked thread waits for, and who has it. */
+export function awaitedBy(sched: Sched, thread: Thread): string {
+  const { op } = thread;
+  if (op.awaits !== null) return op.awaits;
+  for (const other of sched.threads) {
+    const lock = other.held.find((l) => l.cell === op.cell);
+    if (lock !== undefined) return `${lock.name}, held by ${other.name}`;
+  }
+  return op.cell === null ? op.name : cellName(op.cell);
+}
+
+/** The tasks that cannot go on. */
+export function waitingThreads(world: World): Waiting[] {
+  return world.sched.waiting().flatMap((thread) => {
+    const task = world.taskOfThread.get(thread.id);
+    return task === undefined ? [] : [{ task, awaits: awaitedBy(world.sched, thread) }];
+  });
+}
