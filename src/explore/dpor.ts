@@ -39,6 +39,8 @@ class Node {
   backtrack = 0;
   /** Threads whose every answer is asleep here. */
   asleep = 0;
+  /** Whether some sleeper here has been woken. */
+  woken = false;
   /** The sleepers here, as a range of `#sleepers`. */
   sleepFrom = 0;
   sleepTo = 0;
@@ -51,8 +53,9 @@ class Node {
   barrier = 0;
 }
 
-/** A sleeper is four numbers: thread, answer, and the range of its footprint. */
-const SLEEPER = 4;
+const NONE: readonly number[] = [];
+/** A sleeper is five numbers: thread, answer, the range of its footprint, and 1 while it sleeps, 0 once woken. */
+const SLEEPER = 5;
 
 export class Dpor implements Strategy {
   /** Whether the execution was given up because all that could run was asleep: an equivalent one has been seen. */
@@ -126,6 +129,7 @@ export class Dpor implements Strategy {
       sched.footprint,
       sched.threads.length,
       node.barrier,
+      node.woken ? this.#supposed(node, thread.id, sched.footprint) : NONE,
     );
     this.#history.races(this.#onRace);
   }
@@ -211,6 +215,7 @@ export class Dpor implements Strategy {
     }
     node.enabled = enabled;
     node.asleep = 0;
+    node.woken = false;
     node.barrier = this.#barrier;
     node.sleepFrom = 0;
     node.printsTo = 0;
@@ -231,8 +236,14 @@ export class Dpor implements Strategy {
       if (thread === stepped) continue;
       const printFrom = int(this.#sleepers, s + 2);
       const printTo = int(this.#sleepers, s + 3);
-      if (!independent(access, begin, end, this.#footprints, printFrom, printTo)) continue;
-      this.#addSleeper(node, thread, int(this.#sleepers, s + 1), printFrom, printTo);
+      const sleeps =
+        this.#sleepers[s + 4] === 1 &&
+        independent(access, begin, end, this.#footprints, printFrom, printTo);
+      this.#addSleeper(node, thread, int(this.#sleepers, s + 1), printFrom, printTo, sleeps);
+      if (!sleeps) {
+        node.woken = true;
+        continue;
+      }
       const { choices } = at(sched.threads, thread).op;
       if (choices <= 1 || this.#answersAsleep(node, thread) === choices) node.asleep |= 1 << thread;
     }
@@ -249,10 +260,17 @@ export class Dpor implements Strategy {
     if (node.printsTo > this.#footprints.length)
       this.#footprints = doubled(this.#footprints, node.printsTo);
     for (let i = begin; i < end; i++) this.#footprints[printFrom + i - begin] = int(access, i);
-    this.#addSleeper(node, thread, node.value, printFrom, node.printsTo);
+    this.#addSleeper(node, thread, node.value, printFrom, node.printsTo, true);
   }
 
-  #addSleeper(node: Node, thread: number, value: number, printFrom: number, printTo: number): void {
+  #addSleeper(
+    node: Node,
+    thread: number,
+    value: number,
+    printFrom: number,
+    printTo: number,
+    sleeps: boolean,
+  ): void {
     const s = node.sleepTo;
     node.sleepTo += SLEEPER;
     if (node.sleepTo > this.#sleepers.length)
@@ -261,12 +279,30 @@ export class Dpor implements Strategy {
     this.#sleepers[s + 1] = value;
     this.#sleepers[s + 2] = printFrom;
     this.#sleepers[s + 3] = printTo;
+    this.#sleepers[s + 4] = sleeps ? 1 : 0;
+  }
+
+  /**
+   * What the step now taken touched when it was tried before other steps that woke it, and does not touch now. Steps
+   * depend on each other for good only if this is counted in: else a step that no longer touches a cell, because of what
+   * came before it, would hide that another one has to be tried before both.
+   */
+  #supposed(node: Node, thread: number, footprint: readonly number[]): readonly number[] {
+    const supposed: number[] = [];
+    for (let s = node.sleepFrom; s < node.sleepTo; s += SLEEPER) {
+      if (this.#sleepers[s] !== thread || this.#sleepers[s + 4] === 1) continue;
+      if (this.#sleepers[s + 1] !== node.value) continue;
+      const from = int(this.#sleepers, s + 2);
+      const to = int(this.#sleepers, s + 3);
+      this.#history.suppose(footprint, this.#footprints, from, to, supposed);
+    }
+    return supposed;
   }
 
   #answersAsleep(node: Node, thread: number): number {
     let count = 0;
     for (let s = node.sleepFrom; s < node.sleepTo; s += SLEEPER) {
-      if (this.#sleepers[s] === thread) count++;
+      if (this.#sleepers[s] === thread && this.#sleepers[s + 4] === 1) count++;
     }
     return count;
   }
@@ -276,7 +312,8 @@ export class Dpor implements Strategy {
     for (let next = value; next < choices; next++) {
       let asleep = false;
       for (let s = node.sleepFrom; s < node.sleepTo; s += SLEEPER) {
-        if (this.#sleepers[s] === thread && this.#sleepers[s + 1] === next) asleep = true;
+        if (this.#sleepers[s] !== thread || this.#sleepers[s + 4] === 0) continue;
+        if (this.#sleepers[s + 1] === next) asleep = true;
       }
       if (!asleep) return next;
     }
@@ -304,7 +341,7 @@ export class Dpor implements Strategy {
       if (!all && (op.ready === null || op.ready())) continue;
       const kind = history.cautiousKind(op.cell) as Kind;
       const footprint = [entryOf(op.cell, kind)];
-      history.push(thread.id, op.ready !== null, 0, footprint, history.threads, barrier);
+      history.push(thread.id, op.ready !== null, 0, footprint, history.threads, barrier, NONE);
       history.races(this.#onRace);
       history.truncate(this.#depth);
     }

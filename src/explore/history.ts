@@ -7,6 +7,7 @@
  */
 import { FaultlineBug } from '../base/assert.ts';
 import {
+  cellClass,
   entryCell,
   entryKind,
   KINDS,
@@ -15,9 +16,13 @@ import {
   ORDERED_AFTER,
   PASS,
   RACES_WITH,
+  TRY_R,
+  TRY_W,
+  UNLOCK_R,
   UNLOCK_W,
   WRITE,
 } from '../sched/cell.ts';
+import { CELL_THREAD } from '../sched/sched.ts';
 import { MAX_THREADS } from './strategy.ts';
 
 /** Accesses are kept as `cell number * 16 + kind`, cells being numbered as they are met. */
@@ -27,8 +32,22 @@ const LOCK_KINDS = (1 << LOCK_R) | (1 << LOCK_W) | (1 << PASS);
 /** Kinds that leave the cell to nobody else: an acquisition after one of these could have come before it. */
 const EXCLUSIVE = (1 << LOCK_W) | (1 << PASS);
 
+/** In place of the scheduler's entry: an access that the step made in another order, not in this one. */
+const SUPPOSED = -1;
+
 const RACES = Int32Array.from({ length: KINDS }, (_, kind) => RACES_WITH[kind] ?? 0);
 const ORDERED = Int32Array.from({ length: KINDS }, (_, kind) => ORDERED_AFTER[kind] ?? 0);
+
+/** What an access is taken for that happened in another order only: a look, where it would have taken a lock. */
+const SUPPOSED_KIND = Int32Array.from({ length: KINDS }, (_, kind) => {
+  if (kind === LOCK_W || kind === PASS) return TRY_W;
+  if (kind === LOCK_R) return TRY_R;
+  return kind === UNLOCK_R || kind === UNLOCK_W ? -1 : kind;
+});
+
+function isEnd(raw: number): boolean {
+  return cellClass(entryCell(raw)) === CELL_THREAD;
+}
 
 /** Whether two footprints, as ranges of interned accesses, hold a race. */
 export function independent(
@@ -86,6 +105,8 @@ export class History {
   #kinds = new Int32Array(64);
   readonly #cells = new Map<number, number>();
   readonly #entries = new Map<number, number>();
+  /** Accesses that are the ends of threads. */
+  readonly #ends = new Set<number>();
   /** Per event, `MAX_THREADS` wide. */
   #clock = new Int32Array(0);
   /** Per event: that of its thread's event before, the threads known, whether it could have been blocked. */
@@ -109,15 +130,12 @@ export class History {
     this.threads = threads;
   }
 
-  /** Where the barrier of the event at a depth is: 0 when there was none before it. */
-  barrierAt(depth: number): number {
-    return depth === 0 ? 0 : int(this.#barrier, depth - 1);
-  }
-
   /** Whether two footprints are the same, entry for entry: the one of the event at a depth and a new one. */
   sameFootprint(depth: number, footprint: readonly number[]): boolean {
     const from = int(this.from, depth);
-    if (int(this.from, depth + 1) - from !== footprint.length) return false;
+    const length = int(this.from, depth + 1) - from;
+    if (length < footprint.length) return false;
+    if (length > footprint.length && this.#raw[from + footprint.length] !== SUPPOSED) return false;
     for (let i = 0; i < footprint.length; i++) {
       if (this.#raw[from + i] !== footprint[i]) return false;
     }
@@ -126,13 +144,15 @@ export class History {
 
   /** The footprint of an event, for messages. */
   footprintAt(depth: number): number[] {
-    return [...this.#raw.subarray(int(this.from, depth), int(this.from, depth + 1))];
+    const raw = this.#raw.subarray(int(this.from, depth), int(this.from, depth + 1));
+    return [...raw].filter((entry) => entry !== SUPPOSED);
   }
 
   /**
    * Adds an event after all others.
    * @param blocking whether the step's Op had a `ready` @param enabled who could run @param threads known after it
-   * @param barrier as `barrierAt` of the next depth
+   * @param barrier depth below which everything happened before it
+   * @param supposed further accesses, interned: what it touched in other orders
    */
   push(
     thread: number,
@@ -141,6 +161,7 @@ export class History {
     footprint: readonly number[],
     threads: number,
     barrier: number,
+    supposed: readonly number[],
   ): void {
     const depth = this.depth;
     if (depth >= this.thread.length) this.#growEvents(depth + 1);
@@ -153,14 +174,19 @@ export class History {
     this.#lastBefore[depth] = last;
     this.#know(last, depth, barrier);
     const from = int(this.from, depth);
-    const to = from + footprint.length;
+    const seen = from + footprint.length;
+    const to = seen + supposed.length;
     if (to > this.access.length) this.#growAccesses(to);
     this.from[depth + 1] = to;
     this.#candidateCount = 0;
-    for (let i = from; i < to; i++) {
+    for (let i = from; i < seen; i++) {
       const raw = footprint[i - from] ?? 0;
       this.#raw[i] = raw;
       this.access[i] = this.#entries.get(raw) ?? this.#intern(raw);
+    }
+    for (let i = seen; i < to; i++) {
+      this.#raw[i] = SUPPOSED;
+      this.access[i] = supposed[i - seen] ?? 0;
     }
     const waits = blocking && to > from ? int(this.access, from) >> KIND_BITS : -1;
     for (let i = from; i < to; i++) this.#follow(int(this.access, i), depth, thread, waits);
@@ -217,6 +243,40 @@ export class History {
         const known = int(this.#clock, row + t);
         if (known > int(this.#covered, t)) this.#covered[t] = known;
       }
+    }
+  }
+
+  /**
+   * Adds to `supposed` what a step about to be pushed touched in another order (`prints` from..to) and did not touch in
+   * this one, if that can be because of something outside the one cell it touches. See `Dpor`.
+   */
+  suppose(
+    footprint: readonly number[],
+    prints: Int32Array,
+    from: number,
+    to: number,
+    supposed: number[],
+  ): void {
+    let only = -1;
+    let several = false;
+    const note = (access: number): void => {
+      const cell = access >> KIND_BITS;
+      if (only >= 0 && only !== cell) several = true;
+      only = cell;
+    };
+    for (const raw of footprint) {
+      if (!isEnd(raw)) note(this.#entries.get(raw) ?? this.#intern(raw));
+    }
+    for (let i = from; i < to; i++) if (!this.#ends.has(int(prints, i))) note(int(prints, i));
+    if (!several) return;
+    for (let i = from; i < to; i++) {
+      const access = int(prints, i);
+      if (this.#ends.has(access)) continue;
+      const kind = int(SUPPOSED_KIND, access & KIND_MASK);
+      if (kind < 0) continue;
+      const weak = (access & ~KIND_MASK) | kind;
+      if (supposed.includes(weak)) continue;
+      if (!footprint.some((raw) => this.#entries.get(raw) === access)) supposed.push(weak);
     }
   }
 
@@ -374,6 +434,7 @@ export class History {
     }
     const entry = (number << KIND_BITS) | entryKind(raw);
     this.#entries.set(raw, entry);
+    if (isEnd(raw)) this.#ends.add(entry);
     return entry;
   }
 

@@ -92,7 +92,7 @@ export class Replay implements Strategy {
 
   #refuse(why: string): never {
     this.#mismatch = new ScheduleMismatch(
-      `the schedule does not fit at step ${this.#step}: ${why}`,
+      `the schedule does not fit at step ${this.#step + 1}: ${why}`,
     );
     throw this.#mismatch;
   }
