@@ -72,10 +72,10 @@ function checkRequest({ address, oldLength, newLength, flags, newAddress }: Mrem
   if ((flags & ~known) !== 0) return fail(E.flags);
   if (address % PAGE_SIZE !== 0) return fail(E.unaligned);
   if (newLength === 0) return fail(E.empty);
-  if (newLength < 0 || newLength > TASK_SIZE || newAddress > TASK_SIZE - newLength) {
-    return fail(E.beyond);
-  }
+  if (newLength < 0 || newLength > TASK_SIZE) return fail(E.beyond);
+  // Without these flags the new address is not looked at (measured on 6.18).
   if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
+  if (newAddress < 0 || newAddress > TASK_SIZE - newLength) return fail(E.beyond);
   if (newAddress % PAGE_SIZE !== 0) return fail(E.newUnaligned);
   if ((flags & MREMAP_MAYMOVE) === 0) return fail(E.needsMayMove);
   if ((flags & MREMAP_DONTUNMAP) !== 0 && oldLength !== newLength) return fail(E.dontUnmapSize);
