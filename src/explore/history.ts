@@ -257,6 +257,11 @@ export class History {
     to: number,
     supposed: number[],
   ): void {
+    if (to - from === 1 && footprint.length === 1) {
+      const raw = footprint[0] ?? 0;
+      const access = this.#entries.get(raw) ?? this.#intern(raw);
+      if ((access ^ int(prints, from)) >> KIND_BITS === 0) return;
+    }
     let only = -1;
     let several = false;
     const note = (access: number): void => {

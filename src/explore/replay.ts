@@ -47,10 +47,10 @@ export class Replay implements Strategy {
       const id = at(threads, this.#step);
       thread = enabled.find((t) => t.id === id);
       if (thread === undefined) {
-        this.#refuse(`thread ${id} cannot run, only ${showMask(maskOf(enabled))}`);
+        this.#refuse(this.#step, `thread ${id} cannot run, only ${showMask(maskOf(enabled))}`);
       } else if (at(choices, this.#step) >= 0 !== thread.op.choices > 0) {
         const has = thread.op.choices > 0 ? 'has a choice there' : 'has no choice there';
-        this.#refuse(`thread ${id} ${has}`);
+        this.#refuse(this.#step, `thread ${id} ${has}`);
       }
     } else {
       thread = byDefault(enabled, this.#last, 0);
@@ -65,7 +65,7 @@ export class Replay implements Strategy {
     if (step >= this.#schedule.threads.length) return 0;
     const value = at(this.#schedule.choices, step);
     if (value >= op.choices) {
-      this.#refuse(`thread ${thread.id} has ${op.choices} choices, not a number ${value}`);
+      this.#refuse(step, `thread ${thread.id} has ${op.choices} choices, not a number ${value}`);
     }
     return value;
   }
@@ -90,10 +90,8 @@ export class Replay implements Strategy {
     }
   }
 
-  #refuse(why: string): never {
-    this.#mismatch = new ScheduleMismatch(
-      `the schedule does not fit at step ${this.#step + 1}: ${why}`,
-    );
+  #refuse(step: number, why: string): never {
+    this.#mismatch = new ScheduleMismatch(`the schedule does not fit at step ${step + 1}: ${why}`);
     throw this.#mismatch;
   }
 }

@@ -9,7 +9,10 @@ export interface Op {
   readonly name: string;
   /** The cell the step begins with, or null for a step that begins with nothing shared. */
   readonly cell: Cell | null;
-  /** Blocked while this says false. Null: never blocks. Must be a pure look at shared state. */
+  /**
+   * Blocked while this says false. Null: never blocks. Must be a pure look at what `cell` stands for (and at the time that
+   * `Sched.idle` moves), and the step must touch `cell` first: the explorer finds out who blocked it from that cell alone.
+   */
   readonly ready: (() => boolean) | null;
   /** For hang reports: what would have to happen. Null for steps that never wait for a person. */
   readonly awaits: string | null;
