@@ -23,7 +23,7 @@ const POINTERS = [2, 8, 9, 10, 11];
 /** The code frames a second time, elsewhere. */
 const CODE_ALIAS_VPN = 0x7ffff0200;
 
-const PROGRAMS = Number(process.env['FAULTLINE_DIFF_PROGRAMS'] ?? 12);
+const PROGRAMS = Number(process.env['FAULTLINE_DIFF_PROGRAMS'] ?? 8);
 const FIRST_SEED = Number(process.env['FAULTLINE_DIFF_SEED'] ?? 1);
 const LEAVES = 2500;
 

@@ -30,6 +30,8 @@ const URGENT_TIMES = 3;
 /** The same, times HOT, for code inside a unit that is no entry yet: a trap or the end of a slice left it there. */
 const INSIDE_TIMES = 20;
 const INSIDE_URGENT_TIMES = 22;
+/** How much longer, at most, code waits for another try that somebody could write to. HOT times all fits the heat. */
+const MAX_PATIENCE = 512;
 /** Units of one module. */
 const BATCH = 16;
 /** Instructions between two returns to the dispatcher: V8 replaces code by a faster tier only when it is entered. */
@@ -188,10 +190,11 @@ export class Translator implements Engine {
     const heat = page.heat[half] as number;
     if (heat < 0xffff) page.heat[half] = heat + 1;
     const hot = this.#hot;
-    if (heat === hot * INSIDE_TIMES || (heat === hot && !page.isCovered(offset))) {
+    if (heat === hot * INSIDE_TIMES || (heat === hot * page.patience && !page.isCovered(offset))) {
       this.#wanted.push({ page, offset, host });
     }
-    const isUrgent = heat === hot * URGENT_TIMES || heat === hot * INSIDE_URGENT_TIMES;
+    const isUrgent =
+      heat === hot * URGENT_TIMES * page.patience || heat === hot * INSIDE_URGENT_TIMES;
     if (this.#wanted.length >= BATCH || (isUrgent && this.#wanted.length > 0)) this.#translate();
     let length = page.lengths[half] as number;
     if (length === 0) {
@@ -205,7 +208,9 @@ export class Translator implements Engine {
     const writable = this.#writableFrames(new Set(this.#wanted.map(({ page }) => page.pfn)));
     const wanted = this.#wanted.filter(({ page }) => !writable.has(page.pfn));
     for (const { page, offset } of this.#wanted) {
-      if (writable.has(page.pfn)) page.heat[offset >> 1] = 0;
+      if (!writable.has(page.pfn)) continue;
+      page.heat[offset >> 1] = 0;
+      page.patience = Math.min(MAX_PATIENCE, page.patience * 2);
     }
     this.#wanted = [];
     const units = this.#workshop.translate(wanted);

@@ -29,6 +29,8 @@ export class Page {
   /** By half-word: instructions to the end of the block, or 0 when not yet counted. */
   readonly lengths: Uint8Array = new Uint8Array(CODE_PAGE / 2);
   readonly units: Set<Unit> = new Set();
+  /** Grows each time the code was not translated because it is writable. */
+  patience = 1;
 
   constructor(vpn: number, pfn: number) {
     this.vpn = vpn;

@@ -1,11 +1,13 @@
 import * as op from '../ops.ts';
 import type { Located } from './discover.ts';
-import type { UnitCode } from './unit-code.ts';
+import { tryFast } from './emit-float-fast.ts';
+import { TEMP, type UnitCode } from './unit-code.ts';
 import * as w from './wasm-opcodes.ts';
 
 /**
- * F, D and the floating-point CSRs. Moves and sign injection are inline; what rounds or raises flags is executed by
- * the interpreter's handlers through the imported step, which see only the registers they need.
+ * F, D and the floating-point CSRs. Moves and sign injection are inline, and so is what rounds when it surely raises no
+ * new flag; the rest is executed by the interpreter's handlers through the imported step, which see only the registers
+ * they need.
  * @returns false when the instruction is of another kind
  */
 export function emitFloat(code: UnitCode, at: Located): boolean {
@@ -15,8 +17,24 @@ export function emitFloat(code: UnitCode, at: Located): boolean {
     return true;
   }
   if (insn.op < op.OP_FMADD_S || insn.op > op.OP_FCVT_D_S) return false;
-  if (!emitMove(code, at) && !emitSign(code, at)) stepFloat(code, at);
+  if (emitMove(code, at) || emitSign(code, at)) return true;
+  if (!tryFast(code, at)) {
+    stepFloat(code, at);
+    return true;
+  }
+  code.open(w.W_IF, w.T_VOID);
+  code.get(TEMP);
+  if (isComparison(insn.op)) code.setX(insn.rd);
+  else code.setF(insn.rd);
+  code.op(w.W_ELSE);
+  stepFloat(code, at);
+  code.end();
   return true;
+}
+
+function isComparison(code: number): boolean {
+  const single = code < op.OP_FMADD_D ? code : code - op.OP_D_FROM_S;
+  return single >= op.OP_FLE_S && single <= op.OP_FEQ_S;
 }
 
 function emitMove(code: UnitCode, { insn }: Located): boolean {
