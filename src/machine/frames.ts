@@ -203,9 +203,13 @@ export class Frames {
 
   /** Every frame in use with its counts, for the census and checks. Touches no cell. */
   *census(): Generator<{ pfn: Pfn; refcount: number; mapcount: number }> {
-    for (let pfn = FIRST_FREE; pfn < this.count; pfn++) {
-      const refcount = this.#refcount[pfn] ?? 0;
-      if (refcount > 0) yield { pfn: pfn as Pfn, refcount, mapcount: this.#mapcount[pfn] ?? 0 };
+    const share = Math.floor((this.count - FIRST_FREE) / this.#owners);
+    for (let owner = 0; owner < this.#owners; owner++) {
+      const end = this.#next[owner] ?? 0;
+      for (let pfn = FIRST_FREE + owner * share; pfn < end; pfn++) {
+        const refcount = this.#refcount[pfn] ?? 0;
+        if (refcount > 0) yield { pfn: pfn as Pfn, refcount, mapcount: this.#mapcount[pfn] ?? 0 };
+      }
     }
   }
 }
