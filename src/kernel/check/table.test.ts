@@ -13,7 +13,9 @@ import {
 import { setPte } from '../../machine/tables.ts';
 import { enterWorld } from '../current.ts';
 import { AnonVma } from '../mm/anon-vma.ts';
+import { Vma } from '../mm/mm-types.ts';
 import { pteSlot } from '../mm/pgtable.ts';
+import { VM_NONE } from '../mm/vm-flags.ts';
 import { frameCensus } from './frame-census.ts';
 import { peekPte } from './page-tables.ts';
 import { CHECKS, runStepChecks } from './table.ts';
@@ -122,6 +124,27 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
     },
   ],
   ['anon-vma', /has no VMA left/, () => void new AnonVma(null)],
+  ['vma-tree', /is not whole pages/, (s) => s.mm.vmas.resize(s.k.vma(s.a), s.a, s.a + 8000)],
+  [
+    'vma-tree',
+    /overlaps the one before/,
+    (s) => {
+      s.mm.vmas.insert(new Vma(s.mm, s.a + 8192, s.a + 12_288, VM_NONE, 0));
+      s.k.vma(s.a).end += 4096;
+    },
+  ],
+  [
+    'vma-tree',
+    /is detached and still in the tree/,
+    (s) => {
+      s.k.vma(s.a).detached = true;
+    },
+  ],
+  [
+    'entries-in-vmas',
+    /belongs to no mapping/,
+    (s) => s.mm.vmas.resize(s.k.vma(s.a), s.a, s.a + 4096),
+  ],
 ];
 
 test.each(breakages)('%s notices: %s', (name, sentence, breakIt) => {

@@ -16,14 +16,17 @@ import {
   CELL_TLB_PENDING,
   CELL_VMA,
   CELL_VMA_ANON,
+  CELL_VMA_TREE,
 } from '../cells.ts';
 import type { World } from '../world.ts';
 import * as anonExclusive from './anon-exclusive.ts';
 import * as anonVma from './anon-vma.ts';
+import * as entriesInVmas from './entries-in-vmas.ts';
 import * as mapcount from './mapcount.ts';
 import * as rmap from './rmap.ts';
 import * as tlb from './tlb.ts';
 import * as uffdWpNotWritable from './uffd-wp-not-writable.ts';
+import * as vmaTree from './vma-tree.ts';
 
 export interface Check {
   readonly name: string;
@@ -49,6 +52,8 @@ export const CHECKS: readonly Row[] = [
   row(tlb, CELL_PTE, CELL_TLB, CELL_REFCOUNT, CELL_TLB_PENDING, CELL_MMAP_LOCK),
   row(rmap, CELL_PTE, CELL_FOLIO, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
+  row(vmaTree, CELL_VMA, CELL_VMA_TREE),
+  row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),
 ];
 
 /** Every check on the state as it is. Requires: the World is the current one. @returns the first broken one */
