@@ -6,7 +6,7 @@ import { assert, at } from '../base/assert.ts';
 import { type Cell, cellOf, entryOf, type Kind, WRITE } from './cell.ts';
 import { enterSched } from './current.ts';
 import type { Op, Steps } from './op.ts';
-import { Thread } from './thread.ts';
+import { type SignalState, Thread } from './thread.ts';
 
 /** Everything that a schedule decides. Strategies implement it; `run` has one of its own. */
 export interface Oracle {
@@ -155,6 +155,16 @@ export class Sched {
   /** Threads that wait and what for: the hang report. */
   waiting(): readonly Thread[] {
     return this.threads.filter((t) => !t.done && t.op.ready !== null && !t.op.ready());
+  }
+
+  /** Posts a signal to a thread, or takes it away: sleeps that signals end see it. */
+  signal(thread: Thread, state: SignalState): void {
+    this.touch(this.signalCell(thread), WRITE);
+    thread.signal = state;
+  }
+
+  signalCell(thread: Thread): Cell {
+    return cellOf(CELL_SPAWN, thread.id + 1);
   }
 
   /** The cell that ending of the thread writes, for joins. */

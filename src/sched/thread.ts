@@ -22,6 +22,7 @@ export class Thread {
   reply = 0;
   done = false;
   steps = 0;
+  /** Set by `Sched.signal`, so that the explorer sees it. */
   signal: SignalState = 'none';
   /** Locks held, in order of acquisition. Only this thread and a hand-over touch it. */
   readonly held: Lock[] = [];

@@ -90,6 +90,30 @@ describe('sleeping', () => {
     expect(found).toEqual([reason === null ? 'stuck' : `${reason} done`]);
   });
 
+  test('a signal and a wake end a sleep in either order', () => {
+    const found = outcomes((sched, log) => {
+      let sleeper: Sleeper | null = null;
+      const thread = sched.spawn(
+        't',
+        (function* (): Steps<void> {
+          sleeper = new Sleeper(4);
+          log.push(yield* sleep(sleeper, 'killable', 'anybody'));
+        })(),
+      );
+      for (const name of ['wake', 'kill']) {
+        sched.spawn(
+          name,
+          (function* (): Steps<void> {
+            yield* pause('before');
+            if (name === 'kill') sched.signal(thread, 'fatal');
+            else sleeper?.wake();
+          })(),
+        );
+      }
+    });
+    expect(found).toEqual(['signal done', 'woken done']);
+  });
+
   test('time moves on only when nothing can run, and ends a sleep with a limit', () => {
     const found = outcomes((sched, log) => {
       let now = 0;

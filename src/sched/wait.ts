@@ -45,6 +45,7 @@ export function* sleep(
     yield { name: 'sleep', cell: sleeper.cell, ready, awaits, choices: 0 } satisfies Op;
   }
   sched.touch(sleeper.cell, READ);
+  if (thread !== null && cls !== 'uninterruptible') sched.touch(sched.signalCell(thread), READ);
   if (sleeper.woken) return 'woken';
   return thread !== null && interrupts(thread, cls) ? 'signal' : 'timeout';
 }
