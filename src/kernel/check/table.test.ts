@@ -129,7 +129,7 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
     'vma-tree',
     /overlaps the one before/,
     (s) => {
-      s.mm.vmas.insert(new Vma(s.mm, s.a + 8192, s.a + 12_288, VM_NONE, 0));
+      s.mm.vmas.insert(new Vma(s.mm, s.a + 8192, s.a + 16_384, VM_NONE, 0));
       s.k.vma(s.a).end += 4096;
     },
   ],
