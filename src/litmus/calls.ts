@@ -10,7 +10,7 @@ import type { Steps } from '../sched/op.ts';
 import { errnoName } from '../uapi/errno.ts';
 import type { Operand, Pos } from './ast.ts';
 import { LitmusError, notYet } from './error.ts';
-import { type Eval, fdOf, flagsOf, looksLikePlace, rangeOf, valueOf } from './operands.ts';
+import { type Eval, evalOf, fdOf, flagsOf, looksLikePlace, rangeOf } from './operands.ts';
 import type { Scope, Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import type { Value } from './values.ts';
@@ -108,7 +108,7 @@ function argument(
     throw notYet(`texts as arguments (${param.name} of ${row.name})`, operand.pos);
   }
   if (looksLikePlace(scope, operand)) return rangeOf(scope, strand, operand).start;
-  const value = valueOf(scope, strand, operand);
+  const value = evalOf(scope, strand, operand);
   return (run) => {
     const v = value(run);
     return typeof v === 'number' ? v : 0;

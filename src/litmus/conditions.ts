@@ -1,7 +1,7 @@
 /** Conditions of `on` and of rules: pure looks at registers, and in rules also at pages. */
 import type { Cond, Operand } from './ast.ts';
 import { didYouMean, LitmusError } from './error.ts';
-import { type Eval, PAGE_FLAGS, rangeOf, valueOf } from './operands.ts';
+import { type Eval, evalOf, PAGE_FLAGS, rangeOf } from './operands.ts';
 import { pageFlags, pageWord, ptePeek } from './page-state.ts';
 import type { Scope, Strand } from './scope.ts';
 import { compare, hasFlag, truth, type Value } from './values.ts';
@@ -57,7 +57,7 @@ function sideOf(scope: Scope, strand: Strand | null, operand: Operand): Eval<Val
       return mm === null ? 'none' : (pageWord(mm, start(run)) ?? 'none');
     };
   }
-  return valueOf(scope, strand, operand);
+  return evalOf(scope, strand, operand);
 }
 
 function flagsSide(scope: Scope, strand: Strand | null, operand: Operand): Eval<Value> {
@@ -68,5 +68,5 @@ function flagsSide(scope: Scope, strand: Strand | null, operand: Operand): Eval<
       return mm === null ? 'none' : pageFlags(ptePeek(mm, start(run)));
     };
   }
-  return valueOf(scope, strand, operand);
+  return evalOf(scope, strand, operand);
 }

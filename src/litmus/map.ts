@@ -9,6 +9,7 @@ import {
 import type { Operand, Pos } from './ast.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
+import { liftingCall } from './lifting.ts';
 import { protLetters, type Range, rangeOf } from './operands.ts';
 import { PAGE, type Scope, type Strand } from './scope.ts';
 
@@ -60,11 +61,7 @@ export function compileMap(c: MapContext): Call {
 /** Maps afresh over what is there. */
 function remap(c: MapContext, place: Operand): Call {
   const range = rangeOf(c.scope, c.strand, place);
-  const map = mapping(readWords(c), range);
-  return function* (run, task) {
-    run.wp?.liftedRange(task, range.start(run), range.length(run));
-    return yield* map(run, task);
-  };
+  return liftingCall([range], mapping(readWords(c), range));
 }
 
 function mapping(wanted: Wanted, range: Range): Call {

@@ -41,7 +41,7 @@ export const PAGE_FLAGS: readonly string[] = [
 ];
 
 /** What an operand is worth as a value. @param strand who reads; null for a rule */
-export function valueOf(scope: Scope, strand: Strand | null, operand: Operand): Eval<Value> {
+export function evalOf(scope: Scope, strand: Strand | null, operand: Operand): Eval<Value> {
   const { plus } = operand;
   switch (operand.kind) {
     case 'number': {
@@ -148,7 +148,7 @@ export function rangeOf(scope: Scope, strand: Strand | null, operand: Operand): 
       );
     }
   }
-  const value = valueOf(scope, strand, operand);
+  const value = evalOf(scope, strand, operand);
   return {
     start: (run) => {
       const start = value(run);
@@ -221,7 +221,7 @@ export function fdOf(scope: Scope, strand: Strand | null, operand: Operand): Eva
       );
     }
   }
-  const value = valueOf(scope, strand, operand);
+  const value = evalOf(scope, strand, operand);
   return (run) => {
     const fd = value(run);
     return typeof fd === 'number' ? fd : -1;

@@ -36,6 +36,11 @@ export function ptePeek(mm: Mm, address: Vaddr): Pte | null {
   });
 }
 
+/** The slot of the entry of an address, or -1 when it has no page table. */
+export function slotPeek(mm: Mm, address: Vaddr): number {
+  return unseen(() => pteSlot(mm, address));
+}
+
 /** What /proc/PID/pagemap says of an entry, as flags in a fixed order: `present+wp+once`; `none` when nothing. */
 export function pageFlags(pte: Pte | null): string {
   if (pte === null || pteNone(pte)) return 'none';

@@ -3,7 +3,7 @@
  * the protection away. One-sided: extra messages are allowed.
  *
  * The watcher sees calls as they begin and end and stores as they are done. A page is armed when the protecting call
- * returns and its entry remembers the protection then; what could lift it disarms when it begins, which errs towards
+ * returns and its entry remembers the protection then; what could lift it disarms while it runs, which errs towards
  * silence. Armed pages have cells of their own, so that the explorer tries a store on both sides of a call's return.
  */
 import { CELL_TEST } from '../kernel/cells.ts';
@@ -19,6 +19,8 @@ import { BrokenRule } from './state.ts';
 export class WpPromise {
   /** Armed pages per address space. */
   readonly #armed: Map<Mm, Set<number>> = new Map();
+  /** Calls in flight that may lift the protection of a page. */
+  readonly #lifting: Map<number, number> = new Map();
   readonly #place: (address: number) => string;
 
   constructor(place: (address: number) => string) {
@@ -37,25 +39,27 @@ export class WpPromise {
     for (let address = start; address < start + length; address += PAGE) {
       touch(address, WRITE);
       const pte = ptePeek(mm, address);
-      if (pte !== null && pteUffdWpAny(pte)) pages.add(address);
+      const lifting = (this.#lifting.get(address) ?? 0) > 0;
+      if (!lifting && pte !== null && pteUffdWpAny(pte)) pages.add(address);
     }
   }
 
-  /** A call that may lift the protection of the range begins. */
-  liftedRange(task: Task, start: number, length: number): void {
+  /** A call that may lift the protection of the range begins: until it ends nothing there is armed. */
+  liftBegins(task: Task, start: number, length: number): void {
+    this.#lift(task, start, length, 1);
+  }
+
+  liftEnds(task: Task, start: number, length: number): void {
+    this.#lift(task, start, length, -1);
+  }
+
+  #lift(task: Task, start: number, length: number, delta: number): void {
     const pages = task.mm === null ? undefined : this.#armed.get(task.mm);
     for (let address = start; address < start + length; address += PAGE) {
       touch(address, WRITE);
       pages?.delete(address);
+      this.#lifting.set(address, (this.#lifting.get(address) ?? 0) + delta);
     }
-  }
-
-  /** Protection of a whole address space may be gone: close and the like. */
-  liftedAll(task: Task): void {
-    const pages = task.mm === null ? undefined : this.#armed.get(task.mm);
-    if (pages === undefined) return;
-    for (const address of pages) touch(address, WRITE);
-    pages.clear();
   }
 
   /** A store has been done. @throws BrokenRule */

@@ -11,7 +11,7 @@ import type { Thread } from '../sched/thread.ts';
 import type { Pos } from './ast.ts';
 import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
-import { checkIntegrity, teardown } from './integrity.ts';
+import { checkAll, checkStep, teardown } from './integrity.ts';
 import { lostWake } from './lost-wake.ts';
 import { WpPromise } from './promise-wp.ts';
 import { BrokenRule, RunState } from './state.ts';
@@ -41,9 +41,6 @@ export class LitmusProgram implements Program<Outcome> {
   /** Keeps a trace of every step, for diagrams. */
   readonly traced: boolean;
   readonly maxSteps: number;
-  /** The last execution begun: what diagrams look at afterwards. */
-  last: LitmusExecution | null = null;
-
   constructor(compiled: CompiledTest, checks: Checks, maxSteps: number, traced = false) {
     this.compiled = compiled;
     this.checks = checks;
@@ -53,8 +50,12 @@ export class LitmusProgram implements Program<Outcome> {
 
   /** @throws LitmusError when a set-up statement fails or waits */
   start(): Execution<Outcome> {
-    this.last = new LitmusExecution(this);
-    return this.last;
+    return new LitmusExecution(this);
+  }
+
+  /** The same, with what diagrams look at. */
+  startExecution(): LitmusExecution {
+    return new LitmusExecution(this);
   }
 }
 
@@ -79,12 +80,15 @@ export class LitmusExecution implements Execution<Outcome> {
     this.run = new RunState(world, main, compiled.scope.slots);
     if (compiled.promisesWp) this.run.wp = new WpPromise((a) => compiled.scope.placeName(a));
     for (const { code, pos } of compiled.setup) this.#setup(code, pos);
+    // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
+    world.machine.tlbs[0]?.flushAll();
+    main.mmOrDie.harts.delete(0);
     for (const { strand, code } of compiled.threads) spawnThread(this.run, strand, code);
     this.sched.spawn('rcu', world.rcu.actor(), true);
     this.#idle = this.sched.idle;
     if (program.traced) this.sched.trace = [];
     if (program.checks === 'step') {
-      this.sched.afterStep = () => checkIntegrity(world, this.sched.footprint);
+      this.sched.afterStep = () => checkStep(world);
     }
   }
 
@@ -111,7 +115,7 @@ export class LitmusExecution implements Execution<Outcome> {
       }
     }
     if (ending === 'done') {
-      checkIntegrity(run.world, null);
+      checkAll(run.world);
       teardown(run);
     }
     return { values, broken, reached, ending, stuck };
@@ -153,7 +157,7 @@ export class LitmusExecution implements Execution<Outcome> {
     const { world } = run;
     sched.idle = this.#idle;
     sched.exploring = false;
-    world.machine.tlbs[0]?.flushAll();
+    run.mainTask.mm?.harts.add(0);
     const thread = sched.spawn('finally', finalBody(code, run));
     world.taskOfThread.set(thread.id, run.mainTask);
     run.threads[this.#compiled.scope.last.index] = thread;

@@ -8,8 +8,9 @@ import type { Operand, Statement } from './ast.ts';
 import { type Call, compileSyscall, hasSyscall, resultOf, syscallNames } from './calls.ts';
 import { compileCond } from './conditions.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
+import { withLifting } from './lifting.ts';
 import { compileMap } from './map.ts';
-import { looksLikePlace, rangeOf, valueOf } from './operands.ts';
+import { evalOf, looksLikePlace, rangeOf } from './operands.ts';
 import { showCond, showStatement } from './print.ts';
 import { childName, type Scope, type Strand } from './scope.ts';
 import type { RunState } from './state.ts';
@@ -97,7 +98,7 @@ export class Compiler {
     }
     const get = looksLikePlace(this.scope, value)
       ? rangeOf(this.scope, strand, value).start
-      : valueOf(this.scope, strand, value);
+      : evalOf(this.scope, strand, value);
     const slot = this.scope.slotToWrite(strand, s.into);
     const note = `${s.into} = `;
     const { scope } = this;
@@ -156,7 +157,8 @@ export class Compiler {
         didYouMean(verb, words, 'docs/litmus.md lists them'),
       );
     }
-    return lifting(scope, strand, s, compileSyscall(scope, strand, verb, operands, pos));
+    const call = compileSyscall(scope, strand, verb, operands, pos);
+    return withLifting(scope, strand, s, call);
   }
 
   #fork(s: Statement & { readonly kind: 'call' }): Call {
@@ -202,30 +204,6 @@ function refuseFailure(value: Value, text: string, s: Statement): void {
     s.pos,
     'if that is what the test is about, keep the result: r = …',
   );
-}
-
-/** Calls that can take write protection away tell the watcher of `promise wp` before they begin. */
-const LIFTING: ReadonlySet<string> = new Set(['madvise', 'munmap', 'mmap', 'mremap', 'brk']);
-
-function lifting(
-  scope: Scope,
-  strand: Strand,
-  s: Statement & { readonly kind: 'call' },
-  call: Call,
-): Call {
-  if (s.verb === 'close') {
-    return function* (run, task) {
-      run.wp?.liftedAll(task);
-      return yield* call(run, task);
-    };
-  }
-  const [first] = s.operands;
-  if (!LIFTING.has(s.verb) || first === undefined || !looksLikePlace(scope, first)) return call;
-  const range = rangeOf(scope, strand, first);
-  return function* (run, task) {
-    run.wp?.liftedRange(task, range.start(run), range.length(run));
-    return yield* call(run, task);
-  };
 }
 
 export function showValue(scope: Scope, value: Value): string {

@@ -34,7 +34,7 @@ import {
 import type { Operand, Pos } from './ast.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
-import { fdOf, looksLikePlace, type Range, rangeOf, valueOf } from './operands.ts';
+import { evalOf, fdOf, looksLikePlace, type Range, rangeOf } from './operands.ts';
 import { pageFlags } from './page-state.ts';
 import { PAGE, type Scope, type Strand } from './scope.ts';
 import {
@@ -195,7 +195,7 @@ function compileStore(c: VerbContext): Call {
 }
 
 function numberOf(c: VerbContext, operand: Operand): (run: RunState) => number {
-  const value = valueOf(c.scope, c.strand, operand);
+  const value = evalOf(c.scope, c.strand, operand);
   return (run) => {
     const v = value(run);
     return typeof v === 'number' ? v : 0;
@@ -314,9 +314,11 @@ function* watched(
   args: readonly number[],
 ): Steps<Value> {
   const { wp } = run;
-  if (wp !== null && effect === 'lifts') wp.liftedRange(task, start, length);
+  if (wp === null) return resultOf(yield* handler(task, args));
+  if (effect === 'lifts') wp.liftBegins(task, start, length);
   const result = yield* handler(task, args);
-  if (wp !== null && effect === 'arms' && result === 0) wp.protectedRange(task, start, length);
+  if (effect === 'lifts') wp.liftEnds(task, start, length);
+  if (effect === 'arms' && result === 0) wp.protectedRange(task, start, length);
   return resultOf(result);
 }
 
