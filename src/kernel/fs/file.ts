@@ -1,6 +1,10 @@
 /** Open files and descriptor tables. @linux include/linux/fs.h struct file, fs/file.c */
+import { access } from '../../sched/access.ts';
+import { ADD, type Cell, READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EBADF, EMFILE } from '../../uapi/errno.ts';
+import { CELL_FILE } from '../cells.ts';
 import type { Task } from '../core/task.ts';
 
 /** Poll bits. @linux include/uapi/asm-generic/poll.h */
@@ -44,6 +48,8 @@ export class File {
   flags: number;
   offset = 0;
   refs = 1;
+  /** Stands for `refs`: who drops the last one releases the file. */
+  readonly cell: Cell = sched.newCell(CELL_FILE);
   /** What the ops keep here: a pipe, a userfaultfd_ctx, a host file. Ops of a kind put one type and read it back. */
   readonly data: unknown;
   /** For /proc/PID/maps and reports. */
@@ -64,6 +70,8 @@ interface Slot {
 
 /** Descriptors of one process (or of several that share them, CLONE_FILES). */
 export class FdTable {
+  /** Stands for all descriptors: lookups commute, opening and closing do not. */
+  readonly cell: Cell = sched.newCell(CELL_FILE);
   readonly #slots: (Slot | undefined)[] = [];
   readonly #limit: number;
   users = 1;
@@ -74,6 +82,7 @@ export class FdTable {
 
   /** The lowest free descriptor at or above `from`, or -EMFILE. Takes over the caller's reference. */
   install(file: File, cloexec: boolean, from = 0): number {
+    sched.touch(this.cell, WRITE);
     let fd = from;
     while (this.#slots[fd] !== undefined) fd++;
     if (fd >= this.#limit) return -EMFILE;
@@ -82,13 +91,16 @@ export class FdTable {
   }
 
   get(fd: number): File | null {
+    sched.touch(this.cell, READ);
     return this.#slots[fd]?.file ?? null;
   }
   slot(fd: number): Slot | null {
+    sched.touch(this.cell, READ);
     return this.#slots[fd] ?? null;
   }
   /** Takes the descriptor away and returns its file, whose reference the caller now owns. */
   remove(fd: number): File | null {
+    sched.touch(this.cell, WRITE);
     const file = this.#slots[fd]?.file ?? null;
     this.#slots[fd] = undefined;
     return file;
@@ -107,14 +119,23 @@ export class FdTable {
   }
 }
 
+/** Takes a reference for the length of a call, so that a close meanwhile releases nothing. @linux fdget */
+export function fget(file: File): File {
+  sched.touch(file.cell, ADD);
+  file.refs++;
+  return file;
+}
+
 /** Drops a reference to a file; the last one releases it. @linux fput */
 export function* fput(task: Task, file: File): Steps<void> {
   file.refs--;
+  sched.touch(file.cell, file.refs === 0 ? WRITE : ADD);
   if (file.refs === 0 && file.ops.release !== undefined) yield* file.ops.release(task, file);
 }
 
 /** Closes a descriptor. @returns 0 or -EBADF */
 export function* closeFd(task: Task, fd: number): Steps<number> {
+  if (sched.wants()) yield* access('close', task.files.cell, WRITE);
   const file = task.files.remove(fd);
   if (file === null) return -EBADF;
   yield* fput(task, file);

@@ -16,7 +16,7 @@ import {
 import type { Mm, Vaddr, Vma } from '../mm/mm-types.ts';
 import { mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../mm/mmap-lock.ts';
 import { VM_UFFD_FLAGS, withoutFlag } from '../mm/vm-flags.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import { remove } from './userfaultfd.ts';
 import { UffdWait, UserfaultfdCtx } from './userfaultfd-ctx.ts';
 
@@ -123,7 +123,7 @@ export function dupUserfaultfdFail(list: UserfaultfdForkCtx[]): void {
  * Makes fills give EAGAIN until the event is read. The lock waits for fills that have already looked at the counter:
  * after it, none of them can still install a page.
  */
-export const raiseMmapChanging = seam(
+export const raiseMmapChanging: Seam<(ctx: UserfaultfdCtx) => Steps<void>> = seam(
   'userfaultfd-events.raiseMmapChanging',
   function* (ctx: UserfaultfdCtx): Steps<void> {
     yield* lock(ctx.mapChangingLock);

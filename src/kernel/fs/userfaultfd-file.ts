@@ -4,7 +4,7 @@
  */
 
 import { must } from '../../base/assert.ts';
-import { until } from '../../sched/access.ts';
+import { access, until } from '../../sched/access.ts';
 import { READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { lock, take, unlock } from '../../sched/lock.ts';
@@ -117,6 +117,7 @@ function poll(file: File): number {
 /** Nobody will resolve faults any more: VMAs are unregistered, everybody goes on. @linux userfaultfd_release */
 function* release(task: Task, file: File): Steps<void> {
   const ctx = ctxOf(file);
+  if (sched.wants()) yield* access('release uffd', ctx.releasedCell, WRITE);
   ctx.setReleased();
   const { mm } = ctx;
   // Its own threads keep an address space alive; a foreign process has to hold it.

@@ -58,7 +58,7 @@ import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { mmgetNotZero } from '../mm/mm-users.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { type MfillMode, mfillAtomic, mwriteprotectRange } from '../mm/userfaultfd.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import { wakeUserfault } from './userfaultfd.ts';
 import type { UserfaultfdCtx } from './userfaultfd-ctx.ts';
 import {
@@ -96,7 +96,10 @@ export interface UffdIoctlRow {
 }
 
 /** Whether this kernel version has the ioctl; profiles take away what came later. */
-export const knownIoctl = seam('userfaultfd.knownIoctl', (_cmd: number): boolean => true);
+export const knownIoctl: Seam<(cmd: number) => boolean> = seam(
+  'userfaultfd.knownIoctl',
+  (_cmd: number): boolean => true,
+);
 
 /** ioctl(2) on a userfaultfd. @param cmd unsigned 32 bits @returns 0 or a negative errno */
 export function* uffdIoctl(
@@ -139,7 +142,10 @@ function* dropMm(task: Task, mm: Mm): Steps<void> {
 }
 
 /** Features this kernel version has on x86-64. */
-export const apiFeatures = seam('userfaultfd.apiFeatures', (): number => UFFD_API_FEATURES);
+export const apiFeatures: Seam<() => number> = seam(
+  'userfaultfd.apiFeatures',
+  (): number => UFFD_API_FEATURES,
+);
 
 /** @linux userfaultfd_api */
 function* api(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<number> {
@@ -199,12 +205,12 @@ function* wake(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<number> {
 }
 
 /** The look at the counter before anything else: a seam for each family of ioctls. */
-export const fillNotChanging = seam(
+export const fillNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
   'userfaultfd.fillNotChanging',
   (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
   'COPY: chk counter before any lock: answers EAGAIN at once; the chk under map_changing-R decides',
 );
-export const wpEarlyNotChanging = seam(
+export const wpEarlyNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
   'userfaultfd.wpNotChanging',
   (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
   'WP: chk counter before any lock: answers EAGAIN at once; the chk under map_changing-R decides',

@@ -35,7 +35,7 @@ import {
   withoutFlag,
 } from '../mm/vm-flags.ts';
 import { vmaModify } from '../mm/vma.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import { wakeUserfault } from './userfaultfd.ts';
 import type { UserfaultfdCtx } from './userfaultfd-ctx.ts';
 
@@ -89,13 +89,16 @@ export function validUnalignedRange(start: Vaddr, len: number): boolean {
 }
 
 /** Bits of the range ioctls that every registration reports; older kernels know fewer. */
-export const rangeIoctls = seam('userfaultfd.rangeIoctls', (): number => UFFD_API_RANGE_IOCTLS);
+export const rangeIoctls: Seam<() => number> = seam(
+  'userfaultfd.rangeIoctls',
+  (): number => UFFD_API_RANGE_IOCTLS,
+);
 
 /**
  * Whether UNREGISTER refuses mappings of another userfaultfd; before 6.18 any userfaultfd could unregister any.
  * @linux userfaultfd_unregister
  */
-export const unregisterOwnsVma = seam(
+export const unregisterOwnsVma: Seam<(vma: Vma, ctx: UserfaultfdCtx) => boolean> = seam(
   'userfaultfd.unregisterOwnsVma',
   (vma: Vma, ctx: UserfaultfdCtx): boolean => vma.uffd === null || vma.uffd === ctx,
 );

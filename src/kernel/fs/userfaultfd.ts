@@ -11,6 +11,7 @@ import {
   pteWrite,
 } from '../../machine/pte.ts';
 import { loadPte } from '../../machine/tables.ts';
+import { until } from '../../sched/access.ts';
 import { READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { lock, unlock } from '../../sched/lock.ts';
@@ -44,7 +45,7 @@ import {
   type VmFault,
 } from '../mm/vm-fault.ts';
 import { type Fault, releaseFaultLock } from '../mm/vmf.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import { UffdWait, type UserfaultfdCtx } from './userfaultfd-ctx.ts';
 
 /** Why a fault waits: no page, a write-protected page, a page only in the page cache. */
@@ -63,6 +64,7 @@ export function* handleUserfault(vmf: Fault, reason: UffdReason): Steps<VmFault>
   if (ctx.isReleased()) {
     // The descriptor is being closed, and close needs mmap_lock: do not hold ours while it clears the VMAs.
     releaseFaultLock(vmf);
+    yield* untilUnregistered(vmf.vma, ctx);
     return VM_FAULT_RETRY;
   }
   const wait = new UffdWait(faultMessage(vmf, reason, ctx));
@@ -88,6 +90,15 @@ export function* handleUserfault(vmf: Fault, reason: UffdReason): Steps<VmFault>
     unlock(ctx.queueLock);
   }
   return VM_FAULT_RETRY;
+}
+
+/**
+ * Linux starts such a fault again and again until close has cleared the VMA; waiting for that change is the same under
+ * every fair schedule, and finite.
+ */
+function* untilUnregistered(vma: Vma, ctx: UserfaultfdCtx): Steps<void> {
+  const gone = (): boolean => vma.detached || vma.uffd !== ctx;
+  yield* until('retry', vma.cell, READ, gone, 'close of the userfaultfd');
 }
 
 /** The cases in which a fault must not wait for user space, in the kernel's order. */
@@ -123,7 +134,7 @@ function faultMessage(vmf: Fault, reason: UffdReason, ctx: UserfaultfdCtx): Uffd
  * whoever fills the slot later finds the waiter and whoever filled it before is seen here.
  * @linux fs/userfaultfd.c userfaultfd_must_wait
  */
-export const mustWait = seam(
+export const mustWait: Seam<(vmf: Fault, reason: UffdReason) => Steps<boolean>> = seam(
   'userfaultfd.mustWait',
   function* (vmf: Fault, reason: UffdReason): Steps<boolean> {
     const { mm } = vmf.vma;

@@ -28,7 +28,7 @@ import { world } from '../current.ts';
 import type { ErrnoRow } from '../errno-row.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { type FillErrnos, WRITEPROTECT_ERRNOS } from '../fs/userfaultfd-errnos.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
@@ -119,7 +119,7 @@ function isVma(found: Vma | ErrnoRow): found is Vma {
  * Whether fills lock one VMA; before 6.9 they held mmap_lock for reading all along.
  * @linux mm/userfaultfd.c uffd_mfill_lock
  */
-export const fillLocksVma = seam('mfill.fillLocksVma', (): boolean => true);
+export const fillLocksVma: Seam<() => boolean> = seam('mfill.fillLocksVma', (): boolean => true);
 
 /** Finds the VMA at an address and read-locks it; private ones get their anon_vma. @linux uffd_lock_vma */
 function* lockDst(mm: Mm, address: Vaddr, errnos: FillErrnos): Steps<Vma | ErrnoRow> {
@@ -154,23 +154,25 @@ function coversRegistered(vma: Vma, dst: Vaddr, len: number): boolean {
   return vma.uffd !== null && dst + len <= vma.end;
 }
 
+type DstCheck = (vma: Vma, dst: Vaddr, len: number) => boolean;
+
 /** @linux validate_dst_vma */
-export const dstValid = seam(
+export const dstValid: Seam<DstCheck> = seam(
   'mfill.dstValid',
   coversRegistered,
   'COPY: chk VMA registered and range inside it under VMA-R: the caller only guesses what is mapped at dst',
 );
-export const dstStillValid = seam(
+export const dstStillValid: Seam<DstCheck> = seam(
   'mfill.dstStillValid',
   coversRegistered,
   'COPY: chk again after the faulting copy: without locks dst may have been unmapped, shrunk or unregistered',
 );
-export const notChanging = seam(
+export const notChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
   'mfill.notChanging',
   (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
   'COPY: chk counter under map_changing-R: after a REMOVE or UNMAP event was queued no stale page may be filled in',
 );
-export const stillNotChanging = seam(
+export const stillNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
   'mfill.stillNotChanging',
   (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
   'COPY: chk counter again after the faulting copy: an event may have been queued while no lock was held',
@@ -220,7 +222,7 @@ function* fillPages(
 }
 
 /** Whether a fill may take the slot. COPY replaces markers of every kind, the others only take empty slots. */
-export const slotFree = seam(
+export const slotFree: Seam<(pte: Pte, mode: MfillMode) => boolean> = seam(
   'mfill.slotFree',
   (pte: Pte, mode: MfillMode): boolean => pteNone(pte) || (mode === 'copy' && pteIsMarker(pte)),
   'COPY: chk slot none or marker under PTL: somebody else may have filled it, and that page must not be lost',
@@ -249,12 +251,12 @@ function install(vma: Vma, address: Vaddr, slot: number, fill: Mfill, progress: 
  * Whether [start, end) may be write-protected in one call. Today VMA by VMA, holes included; before 6.4 the range had
  * to lie in one VMA. @linux mwriteprotect_range
  */
-export const wpRangeAllowed = seam(
+export const wpRangeAllowed: Seam<(mm: Mm, start: Vaddr, end: Vaddr) => boolean> = seam(
   'mwriteprotect.wpRangeAllowed',
   (_mm: Mm, _start: Vaddr, _end: Vaddr): boolean => true,
 );
 
-export const wpNotChanging = seam(
+export const wpNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
   'mwriteprotect.notChanging',
   (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
   'WP: chk counter under map_changing-R: an event may have been queued since the ioctl looked at its start',

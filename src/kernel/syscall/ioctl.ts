@@ -3,7 +3,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EBADF, EFAULT, ENOTTY } from '../../uapi/errno.ts';
 import { O_NONBLOCK } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
-import type { File } from '../fs/file.ts';
+import { type File, fget, fput } from '../fs/file.ts';
 import { copyFromUser } from '../mm/user-access.ts';
 import { address, fd, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
@@ -26,9 +26,15 @@ export function* sysIoctl(task: Task, args: SysArgs): Steps<number> {
     case FIONBIO:
       return yield* setNonBlocking(task, slot.file, arg);
     default:
-      if (slot.file.ops.ioctl === undefined) return -ENOTTY;
-      return yield* slot.file.ops.ioctl(task, slot.file, cmd, arg);
+      return yield* fileIoctl(task, fget(slot.file), cmd, arg);
   }
+}
+
+function* fileIoctl(task: Task, file: File, cmd: number, arg: number): Steps<number> {
+  const { ioctl } = file.ops;
+  const result = ioctl === undefined ? -ENOTTY : yield* ioctl(task, file, cmd, arg);
+  yield* fput(task, file);
+  return result;
 }
 
 function* setNonBlocking(task: Task, file: File, arg: number): Steps<number> {

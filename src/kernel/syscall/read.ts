@@ -3,7 +3,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EBADF, EFAULT, EINVAL, EISDIR } from '../../uapi/errno.ts';
 import { O_ACCMODE, O_WRONLY } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
-import type { File } from '../fs/file.ts';
+import { type File, fget, fput } from '../fs/file.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { address, fd, length, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
@@ -43,7 +43,9 @@ function* readOnce(
 ): Steps<number> {
   if (file.ops.read === undefined) return file.ops.kind === 'dir' ? -EISDIR : -EINVAL;
   if ((file.flags & O_ACCMODE) === O_WRONLY) return -EBADF;
+  fget(file);
   const got = yield* file.ops.read(task, file, Math.min(count, MAX_RW_COUNT), offset);
+  yield* fput(task, file);
   if (typeof got === 'number') return got;
   const failed = yield* copyToUser(task, buffer, got);
   return failed < 0 ? failed : got.length;
