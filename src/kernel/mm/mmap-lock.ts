@@ -36,14 +36,18 @@ export function mmapWriteDowngrade(mm: Mm): void {
  */
 export function* vmaStartWrite(vma: Vma): Steps<void> {
   const { mm } = vma;
-  if (mm.writeLocked.includes(vma)) return;
+  // Whoever write-holds a VMA lock holds mmap_lock too: it is us.
+  if (vma.lock.held) return;
   yield* lock(vma.lock);
   mm.writeLocked.push(vma);
 }
 
 function vmaEndWriteAll(mm: Mm): void {
-  for (const vma of mm.writeLocked) unlock(vma.lock);
-  mm.writeLocked.length = 0;
+  for (;;) {
+    const vma = mm.writeLocked.pop();
+    if (vma === undefined) return;
+    unlock(vma.lock);
+  }
 }
 
 export function vmaEndRead(vma: Vma): void {

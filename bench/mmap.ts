@@ -1,0 +1,70 @@
+/**
+ * What mmap, mprotect and munmap cost as the number of mappings grows: it should hardly grow at all.
+ *
+ * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/mmap.js` in the repository.
+ * Prints microseconds a call (processor time of this process), with so many mappings of one page in place.
+ */
+import { createProcess } from '../src/kernel/core/create.ts';
+import { enterWorld } from '../src/kernel/current.ts';
+import { doMmap } from '../src/kernel/mm/mmap.ts';
+import { doMprotect } from '../src/kernel/mm/mprotect.ts';
+import { doMunmap } from '../src/kernel/mm/munmap.ts';
+import { World } from '../src/kernel/world.ts';
+import { PAGE_SIZE as P, REAL_GEOMETRY } from '../src/machine/geometry.ts';
+import type { Steps } from '../src/sched/op.ts';
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE } from '../src/uapi/mman.ts';
+
+const B = 0x10000000;
+const CALLS = 20_000;
+const AP = MAP_PRIVATE | MAP_ANONYMOUS;
+
+const world = new World({
+  geometry: { ...REAL_GEOMETRY, frames: 1024 },
+  harts: 1,
+  exploring: false,
+  overrides: null,
+});
+enterWorld(world);
+const task = createProcess(world, { name: 'bench', hart: 0, owner: 0 });
+world.setupTask = task;
+world.sysctl.maxMapCount = 10_000_000;
+const mm = task.mmOrDie;
+
+function run(steps: Steps<number>): number {
+  const result = world.sched.runAlone(steps);
+  if (result < 0) throw new Error(`errno ${-result}`);
+  return result;
+}
+
+/** Microseconds a round of `round`, which makes `calls` calls. */
+function measure(calls: number, round: (i: number) => void): string {
+  const began = process.cpuUsage();
+  for (let i = 0; i < CALLS; i++) round(i);
+  const used = process.cpuUsage(began);
+  return ((used.user + used.system) / CALLS / calls).toFixed(2).padStart(10);
+}
+
+console.log('  mappings   mmap+munmap  placed    split+merge   (us a call)');
+let mapped = 0;
+for (const target of [10, 1000, 30_000, 1_000_000]) {
+  for (; mapped < target; mapped++) {
+    run(doMmap(mm, { address: B + 2 * mapped * P, length: P, prot: 3, flags: AP | MAP_FIXED }));
+  }
+  const spot = (i: number): number => B + 2 * ((i * 7919) % mapped) * P + P;
+  const fixed = measure(2, (i) => {
+    const address = spot(i);
+    run(doMmap(mm, { address, length: P, prot: 1, flags: AP | MAP_FIXED }));
+    run(doMunmap(mm, address, P));
+  });
+  const placed = measure(2, () => {
+    const address = run(doMmap(mm, { address: 0, length: 3 * P, prot: 1, flags: AP }));
+    run(doMunmap(mm, address, 3 * P));
+  });
+  const big = run(doMmap(mm, { address: 0, length: 3 * P, prot: 3, flags: AP }));
+  const protect = measure(2, () => {
+    run(doMprotect(mm, big + P, P, 1));
+    run(doMprotect(mm, big + P, P, 3));
+  });
+  run(doMunmap(mm, big, 3 * P));
+  console.log(`${String(mm.mapCount).padStart(10)} ${fixed}  ${placed}  ${protect}`);
+}
