@@ -1,0 +1,190 @@
+/** A program of the operation language as a C program that stands alone and prints what each call gives. */
+import { must } from '../../base/assert.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { ARENA, HEAP_PAGE, type Operation, type Program, SOURCE_OFFSET } from './operations.ts';
+import { STRUCTS } from './structs.ts';
+
+const HEAD = `#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *A = (char *)0x${ARENA.toString(16)}; /* page 24 begins a page-table page */
+static unsigned source[9 * 1024] __attribute__((aligned(4096)));
+static int uffd[2] = {-1, -1};
+static sigjmp_buf back;
+
+static void on_signal(int signo, siginfo_t *info, void *context) {
+  (void)context;
+  printf("  %s, si_code %d, at A+0x%lx\\n", signo == SIGSEGV ? "SIGSEGV" : "SIGBUS",
+         info->si_code, (long)((char *)info->si_addr - A));
+  siglongjmp(back, 1);
+}
+
+static void show(const char *call, long result) {
+  if (result == -1) printf("%s = -1 (%s)\\n", call, strerror(errno));
+  else printf("%s = 0x%lx\\n", call, result);
+}
+
+/* What /proc/self/maps says of the arena, and pagemap where it says anything. */
+static void state(void) {
+  char line[512];
+  FILE *maps = fopen("/proc/self/smaps", "r");
+  int inside = 0;
+  while (fgets(line, sizeof line, maps)) {
+    unsigned long start, end;
+    if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+      inside = start >= (unsigned long)A - 48 * 4096 && start < (unsigned long)A + 96 * 4096;
+      if (inside) printf("  pages %ld-%ld", ((long)start - (long)A) / 4096, ((long)end - (long)A) / 4096);
+    } else if (inside && strncmp(line, "VmFlags:", 8) == 0) printf("%s", line + 8);
+  }
+  fclose(maps);
+  int fd = open("/proc/self/pagemap", O_RDONLY);
+  for (long page = 0; page < 48; page++) {
+    uint64_t word;
+    if (pread(fd, &word, 8, ((long)A / 4096 + page) * 8) != 8) break;
+    if (word != 0) printf("  page %ld: pagemap %02lx, low bits %lx\\n", page, (long)(word >> 56), (long)(word & 0xff));
+  }
+  close(fd);
+}
+
+int main(void) {
+  setbuf(stdout, NULL);
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+  sigaction(SIGSEGV, &action, NULL);
+  sigaction(SIGBUS, &action, NULL);
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  for (unsigned i = 0; i < 9 * 1024; i++) source[i] = 0xc0000000u + i;
+`;
+const TAIL = `  state();
+  return 0;
+}
+`;
+/** The heap begins inside the arena, as the executor has it; libc must not use it any more. */
+const HEAP = `  char *heap = A + ${HEAP_PAGE * PAGE_SIZE};
+  struct prctl_mm_map map = {
+      .start_code = (uint64_t)&uffd, .end_code = (uint64_t)&uffd + 1, .start_data = (uint64_t)&uffd,
+      .end_data = (uint64_t)&uffd + 1, .start_brk = (uint64_t)heap, .brk = (uint64_t)heap,
+      .start_stack = (uint64_t)&map, .arg_start = (uint64_t)&map, .arg_end = (uint64_t)&map,
+      .env_start = (uint64_t)&map, .env_end = (uint64_t)&map, .exe_fd = (uint32_t)-1};
+  prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+`;
+/** Two processes take turns through these pipes. */
+const PIPES = `  int turn[2][2], me = 0, waiting = 0;
+  char token = 0;
+  if (pipe(turn[0]) || pipe(turn[1])) return 1;
+  (void)waiting;
+`;
+
+/** The text of a C file: \`gcc -static -no-pie\`, run as root. */
+export function cProgram(program: Program): string {
+  const forks = program.some(({ op }) => op === 'fork');
+  const heap = program.some(({ op }) => op === 'brk');
+  const body = forks ? turns(program) : program.map((op) => `  ${statement(op)}\n`).join('');
+  return `${HEAD}${heap ? HEAP : ''}${forks ? PIPES : ''}${body}${TAIL}`;
+}
+
+/** Operations of parent and child in turns: each process runs those that are its own. */
+function turns(program: Program): string {
+  let text = '';
+  let [me, child] = [0, false];
+  for (const operation of program) {
+    const { op, args } = operation;
+    if (op === 'fork' && !child) {
+      text += '  if (fork() == 0) me = 1;\n';
+      child = true;
+    } else if (op === 'switch' && child && args[0] !== me) {
+      const to = args[0] === 1 ? 1 : 0;
+      text += `  if (me == ${me}) state(), write(turn[${to}][1], &token, 1); /* switch */\n`;
+      text += `  if (me == ${to}) read(turn[${to}][0], &token, 1);\n`;
+      me = to;
+    } else if (op === 'exit' && me === 1) {
+      text += '  if (me == 1) state(), _exit(0);\n  if (me == 0) wait(NULL);\n';
+      [me, child] = [0, false];
+    } else if (op !== 'fork' && op !== 'switch' && op !== 'exit') {
+      text += child
+        ? `  if (me == ${me}) { ${statement(operation)} }\n`
+        : `  ${statement(operation)}\n`;
+    }
+  }
+  if (child) {
+    text += `  if (me == ${me}) { printf("process %d:\\n", me); state(); write(turn[${1 - me}][1], &token, 1); }\n`;
+    text += `  if (me == ${me}) { if (me == 0) wait(NULL); return 0; }\n`;
+    text += `  read(turn[${1 - me}][0], &token, 1);\n`;
+  }
+  return text;
+}
+
+function statement({ op, args }: Operation): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
+  switch (op) {
+    case 'mmap':
+      return shown(op, `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(d)}, -1, 0)`);
+    case 'mremap':
+      return shown(
+        op,
+        `syscall(SYS_mremap, ${place(a)}, ${size(b)}, ${size(c)}, ${hex(d)}, ${place(e)})`,
+      );
+    case 'munmap':
+      return shown(op, `munmap(${place(a)}, ${size(b)})`);
+    case 'mprotect':
+    case 'madvise':
+      return shown(op, `${op}(${place(a)}, ${size(b)}, ${c})`);
+    case 'brk':
+      return shown(op, `syscall(SYS_brk, ${place(a)})`);
+    case 'load':
+      return `printf("load page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) printf("  0x%x\\n", *(volatile unsigned *)(${place(a)}));`;
+    case 'store':
+      return `printf("store page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) *(volatile unsigned *)(${place(a)}) = ${b};`;
+    case 'uffd':
+      return `uffd[${a}] = syscall(SYS_userfaultfd, ${hex(b)}); show("userfaultfd", uffd[${a}]);`;
+    case 'read':
+      return `{ char b[4096]; show("read", read(uffd[${a}], b, ${b})); }`;
+    case 'poll':
+      return '/* poll: left out */';
+    case 'close':
+      return shown(op, `close(uffd[${a}])`);
+    default:
+      return ioctl(op, args);
+  }
+}
+
+function ioctl(op: string, args: readonly number[]): string {
+  const { command, name, fields, firstOut } = must(STRUCTS[op], op);
+  const values = fields(args, (offset) => offset);
+  const texts = values.map((value, i) => {
+    const isPlace = op !== 'api' && (i === 0 || (i === 1 && (op === 'copy' || op === 'move')));
+    return isPlace ? `(uint64_t)(${place(Number(value))})` : `${value}`;
+  });
+  const out =
+    firstOut > 0 && firstOut < values.length
+      ? ` printf("  out %ld\\n", (long)f[${firstOut}]);`
+      : '';
+  return `{ uint64_t f[] = {${texts.join(', ')}}; show("${name}", ioctl(uffd[${args[0] ?? 0}], 0x${command.toString(16)}, f));${out} }`;
+}
+
+function shown(name: string, call: string): string {
+  return `show("${name}", ${call});`;
+}
+function place(offset: number): string {
+  if (offset >= SOURCE_OFFSET) return `(char *)source + ${size(offset - SOURCE_OFFSET)}`;
+  return `A + ${size(offset)}`;
+}
+function size(bytes: number): string {
+  if (bytes % PAGE_SIZE !== 0) return `0x${bytes.toString(16)}`;
+  return Math.abs(bytes) < 1e9 ? `${bytes / PAGE_SIZE} * 4096L` : `0x${bytes.toString(16)}L`;
+}
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

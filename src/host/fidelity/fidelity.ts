@@ -1,0 +1,122 @@
+/**
+ * Differential runs: random programs performed in Faultline and on the kernel that runs, compared operation by
+ * operation (docs/fidelity.md). What differs five times out of five is a divergence; what does not repeat is unstable.
+ */
+import { at } from '../../base/assert.ts';
+import { Prng } from '../../base/prng.ts';
+import { compare, type Divergence } from './compare.ts';
+import { type Family, type GenerateOptions, randomProgram } from './generate.ts';
+import type { LiveKernel } from './live.ts';
+import { performInModel } from './model.ts';
+import type { Program } from './operations.ts';
+import { shrink } from './shrink.ts';
+
+/** Fresh processes in which a divergence must show every time. */
+const REPEATS = 5;
+/** Programs the executor gets at once. */
+const BATCH = 64;
+
+export interface FidelityOptions {
+  readonly programs: number;
+  readonly operations: number;
+  readonly seed: number;
+  readonly families: readonly Family[];
+  readonly without?: ReadonlySet<string>;
+  /** Stop after so many divergences. */
+  readonly limit: number;
+  /** Told after each batch how many programs are done. */
+  readonly progress?: (done: number) => void;
+}
+
+/** A divergence with the program that shows it, shrunk. */
+export interface Found {
+  /** `--seed` that draws the program first. */
+  readonly seed: number;
+  readonly program: Program;
+  readonly divergence: Divergence;
+}
+
+export interface FidelityReport {
+  readonly programs: number;
+  readonly operations: number;
+  /** Programs compared only up to a call that the model does not have (ENOSYS). */
+  readonly cut: number;
+  /** Divergences of the same operations and kind as one that is listed. */
+  readonly again: number;
+  readonly divergences: readonly Found[];
+  readonly unstable: readonly Found[];
+}
+
+export function runFidelity(kernel: LiveKernel, options: FidelityOptions): FidelityReport {
+  const { programs, operations, seed, families } = options;
+  const generate: GenerateOptions = {
+    operations,
+    families,
+    without: options.without ?? new Set<string>(),
+  };
+  const divergences: Found[] = [];
+  const shapes = new Set<string>();
+  const unstable: Found[] = [];
+  let [done, performed, cut, again] = [0, 0, 0, 0];
+  while (done < programs && divergences.length < options.limit) {
+    const first = seed + done;
+    const batch = Array.from({ length: Math.min(BATCH, programs - done) }, (_, i) =>
+      randomProgram(new Prng(first + i), generate),
+    );
+    for (const [i, live] of kernel.perform(batch).entries()) {
+      const program = at(batch, i);
+      performed += program.length;
+      const model = performInModel(program);
+      const divergence = compare(live, model);
+      if (divergence === null) continue;
+      if (divergence.unmodelled) cut++;
+      else if (!repeats(kernel, program)) unstable.push({ seed: first + i, program, divergence });
+      else if (divergences.length < options.limit) {
+        const found = shrunk(kernel, first + i, program);
+        const shape = `${found.program.map(({ op }) => op)} ${found.divergence.what}`;
+        if (!shapes.has(shape)) divergences.push(found);
+        else again++;
+        shapes.add(shape);
+      }
+    }
+    done += batch.length;
+    options.progress?.(done);
+  }
+  return { programs: done, operations: performed, cut, again, divergences, unstable };
+}
+
+/** Whether a program differs from the model in every one of so many fresh processes. */
+function repeats(kernel: LiveKernel, program: Program): boolean {
+  const model = performInModel(program);
+  const runs = kernel.perform(new Array<Program>(REPEATS).fill(program));
+  return runs.every((live) => differs(compare(live, model)));
+}
+
+function shrunk(kernel: LiveKernel, seed: number, program: Program): Found {
+  const smallest = shrink(program, (candidates) => {
+    const lives = kernel.perform(candidates);
+    return candidates.map((candidate, i) =>
+      differs(compare(at(lives, i), performInModel(candidate))),
+    );
+  });
+  const [live] = kernel.perform([smallest]);
+  const divergence = compare(live ?? [], performInModel(smallest));
+  return divergence === null
+    ? { seed, program, divergence: noLonger(program) }
+    : { seed, program: smallest, divergence };
+}
+
+function differs(divergence: Divergence | null): boolean {
+  return divergence !== null && !divergence.unmodelled;
+}
+
+function noLonger(program: Program): Divergence {
+  const nothing = '(did not show again while shrinking)';
+  return {
+    operation: program.length,
+    what: 'end',
+    live: nothing,
+    model: nothing,
+    unmodelled: false,
+  };
+}

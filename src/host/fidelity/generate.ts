@@ -1,0 +1,286 @@
+/**
+ * Random programs. Operands come near each other and near earlier ones on purpose: what is interesting happens where
+ * ranges touch, are registered twice, or are protected, dropped and written again.
+ */
+import { at } from '../../base/assert.ts';
+import type { Prng } from '../../base/prng.ts';
+import { ADVICE } from '../../kernel/mm/madvise.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  ARENA_PAGES,
+  HEAP_PAGE,
+  type Operation,
+  type Program,
+  SOURCE_OFFSET,
+  SOURCE_PAGES,
+} from './operations.ts';
+
+const PRIVATE_ANONYMOUS = 0x22;
+const MAP_FIXED = 0x10;
+const MAP_NORESERVE = 0x4000;
+const MAP_POPULATE = 0x8000;
+const MAP_STACK = 0x20000;
+const MAP_FIXED_NOREPLACE = 0x100000;
+const O_NONBLOCK = 0x800;
+const O_CLOEXEC = 0x80000;
+const FEATURE_SIGBUS = 1 << 7;
+const FEATURE_THREAD_ID = 1 << 8;
+const FEATURE_EXACT_ADDRESS = 1 << 11;
+const FEATURE_WP_UNPOPULATED = 1 << 13;
+const FEATURE_WP_ASYNC = 1 << 15;
+/** Longer than user space, and lengths that wrap around its end. */
+const TOO_LONG = 2 ** 47;
+
+/** Kinds of operations that a run can be limited to. */
+export const FAMILIES = {
+  map: ['mmap', 'munmap', 'mprotect', 'mremap', 'brk'],
+  access: ['load', 'store'],
+  madvise: ['madvise'],
+  fork: ['fork', 'switch', 'exit'],
+  userfaultfd: [
+    'uffd',
+    'register',
+    'unregister',
+    'wake',
+    'copy',
+    'zeropage',
+    'writeprotect',
+    'read',
+    'poll',
+    'close',
+    'poison',
+    'move',
+    'continue',
+  ],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+export type Family = keyof typeof FAMILIES;
+
+/** How often each operation comes, before a run limits it. Accesses are what makes the others matter. */
+const WEIGHTS: Readonly<Record<string, number>> = {
+  mmap: 10,
+  munmap: 5,
+  mprotect: 10,
+  mremap: 4,
+  brk: 3,
+  load: 12,
+  store: 22,
+  madvise: 14,
+  fork: 3,
+  switch: 5,
+  exit: 1,
+  uffd: 1,
+  register: 8,
+  unregister: 3,
+  wake: 1,
+  copy: 7,
+  zeropage: 4,
+  writeprotect: 10,
+  read: 1,
+  poll: 1,
+  close: 1,
+};
+
+export interface GenerateOptions {
+  readonly operations: number;
+  readonly families: readonly Family[];
+  /** Operations that are not drawn: those the model does not have yet. */
+  readonly without: ReadonlySet<string>;
+}
+
+/** A program that never waits: every userfaultfd answers faults with SIGBUS and is never asked for events. */
+export function randomProgram(prng: Prng, options: GenerateOptions): Program {
+  return new Draw(prng, options).program();
+}
+
+class Draw {
+  readonly #prng: Prng;
+  readonly #options: GenerateOptions;
+  readonly #names: string[] = [];
+  /** Ranges used before, in pages. */
+  readonly #ranges: (readonly [start: number, pages: number])[] = [];
+
+  constructor(prng: Prng, options: GenerateOptions) {
+    this.#prng = prng;
+    this.#options = options;
+    for (const family of options.families) {
+      for (const name of FAMILIES[family]) {
+        if (options.without.has(name)) continue;
+        for (let i = 0; i < (WEIGHTS[name] ?? 0); i++) this.#names.push(name);
+      }
+    }
+  }
+
+  program(): Program {
+    const program: Operation[] = [];
+    for (let i = this.#prng.below(3); i >= 0; i--) program.push(this.#mmap());
+    if (this.#options.families.includes('userfaultfd')) {
+      program.push(...this.#open(0));
+      if (this.#chance(3)) program.push(...this.#open(1));
+    }
+    while (program.length < this.#options.operations) {
+      const name = this.#pick(this.#names);
+      if (name === 'uffd') program.push(...this.#open(this.#slot()));
+      else program.push(this.#operation(name));
+    }
+    return program.slice(0, this.#options.operations);
+  }
+
+  #operation(op: string): Operation {
+    switch (op) {
+      case 'mmap':
+        return this.#mmap();
+      case 'munmap':
+        return { op, args: this.#range() };
+      case 'mprotect':
+        return { op, args: [...this.#range(), this.#prot()] };
+      case 'madvise':
+        return this.#madvise();
+      case 'mremap':
+        return this.#mremap();
+      case 'brk':
+        return { op, args: [this.#heapEnd()] };
+      case 'load':
+        return { op, args: [this.#page() * PAGE_SIZE] };
+      case 'store':
+        return { op, args: [this.#page() * PAGE_SIZE, 1 + this.#prng.below(99)] };
+      case 'fork':
+      case 'exit':
+        return { op, args: [] };
+      case 'switch':
+        return { op, args: [this.#prng.below(2)] };
+      default:
+        return this.#userfault(op);
+    }
+  }
+
+  #userfault(op: string): Operation {
+    const slot = this.#slot();
+    switch (op) {
+      case 'register':
+        return { op, args: [slot, ...this.#range(), this.#pick([1, 2, 3, 3, 3, 2, 0, 4, 5, 9])] };
+      case 'copy':
+      case 'move': {
+        const [start = 0, size = 0] = this.#range(4);
+        return { op, args: [slot, start, this.#source(), size, this.#pick([0, 0, 2, 2, 1, 3, 4])] };
+      }
+      case 'zeropage':
+      case 'continue':
+      case 'poison':
+        return { op, args: [slot, ...this.#range(4), this.#pick([0, 0, 0, 1, 2])] };
+      case 'writeprotect':
+        return { op, args: [slot, ...this.#range(), this.#pick([1, 1, 1, 1, 0, 0, 2, 3, 4])] };
+      case 'read':
+        return { op, args: [slot, this.#pick([32, 64, 31, 0, 100])] };
+      case 'poll':
+      case 'close':
+        return { op, args: [slot] };
+      default:
+        return { op, args: [slot, ...this.#range()] };
+    }
+  }
+
+  #mmap(): Operation {
+    let flags = PRIVATE_ANONYMOUS | (this.#chance(8) ? MAP_FIXED_NOREPLACE : MAP_FIXED);
+    if (this.#chance(20)) flags &= ~(MAP_FIXED | MAP_FIXED_NOREPLACE);
+    if (this.#chance(6)) flags |= MAP_POPULATE;
+    if (this.#chance(12)) flags |= MAP_NORESERVE;
+    if (this.#chance(20)) flags |= MAP_STACK;
+    if (this.#chance(40)) flags &= ~2;
+    const [start = 0, size = 0] = this.#range(24);
+    return { op: 'mmap', args: [start, size, this.#prot(), flags] };
+  }
+
+  #madvise(): Operation {
+    const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
+    const often = [4, 4, 4, 4, 22, 23, 23, 24];
+    const advice = this.#chance(2) ? this.#pick(often) : this.#pick([...known, 5, 99]);
+    const [start = 0, size = 0] = this.#range();
+    // Advice goes on over holes, so a length that reaches other mappings would ruin the process itself.
+    return { op: 'madvise', args: [start, size >= TOO_LONG ? -PAGE_SIZE : size, advice] };
+  }
+
+  #mremap(): Operation {
+    const [start = 0, size = 0] = this.#range();
+    const [to = 0, wanted = 0] = this.#range();
+    // Moving is not modelled yet: MAYMOVE only now and then, for its errors.
+    const flags = this.#pick([0, 0, 0, 0, 0, 1, 2, 4, 8]);
+    const same = this.#chance(3);
+    // Only growth within the arena, lest it meet what lies behind.
+    return { op: 'mremap', args: [start, same ? wanted : size, wanted, flags, to] };
+  }
+
+  /** A handshake follows at once, now and then a wrong one. Always SIGBUS: nothing may wait. */
+  #open(slot: number): Operation[] {
+    let features = FEATURE_SIGBUS;
+    for (const feature of [FEATURE_WP_UNPOPULATED, FEATURE_THREAD_ID, FEATURE_EXACT_ADDRESS]) {
+      if (this.#chance(3)) features |= feature;
+    }
+    if (this.#chance(4)) features |= FEATURE_WP_ASYNC;
+    const flags = O_NONBLOCK | O_CLOEXEC | (this.#chance(6) ? 1 : 0);
+    const wrong = this.#chance(12);
+    const opened: Operation = { op: 'uffd', args: [slot, wrong ? flags | 0x40 : flags] };
+    const hands: Operation = { op: 'api', args: [slot, features, 0xaa] };
+    const early: Operation = { op: 'api', args: [slot, features | (1 << 20), 0xab] };
+    return wrong ? [opened, early] : [opened, hands];
+  }
+
+  /** Offset and length in bytes: a range used before, one beside it, or a new one; seldom a wrong one. */
+  #range(longest = 12): readonly [number, number] {
+    let start = this.#prng.below(ARENA_PAGES);
+    let pages = 1 + this.#prng.below(longest);
+    if (this.#ranges.length > 0 && !this.#chance(3)) {
+      const [s, n] = this.#pick(this.#ranges);
+      const how = this.#prng.below(6);
+      if (how < 2) [start, pages] = [s, n];
+      else if (how === 2) start = s + n;
+      else if (how === 3) start = s - pages;
+      else start = s + this.#prng.below(n);
+    }
+    start = Math.min(Math.max(start, 0), ARENA_PAGES - 1);
+    pages = Math.max(1, Math.min(pages, ARENA_PAGES - start));
+    this.#ranges.push([start, pages]);
+    const offset = start * PAGE_SIZE;
+    if (!this.#chance(25)) return [offset, pages * PAGE_SIZE];
+    const wrong: readonly (readonly [number, number])[] = [
+      [offset + 8, pages * PAGE_SIZE],
+      [offset, pages * PAGE_SIZE - 96],
+      [offset, 0],
+      [offset, TOO_LONG],
+      [offset, -PAGE_SIZE],
+    ];
+    return this.#pick(wrong);
+  }
+
+  #page(): number {
+    if (this.#ranges.length === 0 || this.#chance(8)) return this.#prng.below(ARENA_PAGES);
+    const [start, pages] = this.#pick(this.#ranges);
+    return Math.min(ARENA_PAGES - 1, start + this.#prng.below(pages));
+  }
+
+  #source(): number {
+    if (this.#chance(4)) return this.#page() * PAGE_SIZE;
+    const offset = this.#prng.below(SOURCE_PAGES - 5) * PAGE_SIZE;
+    return SOURCE_OFFSET + offset + (this.#chance(6) ? 16 : 0);
+  }
+
+  #heapEnd(): number {
+    const page = HEAP_PAGE - 1 + this.#prng.below(ARENA_PAGES - HEAP_PAGE + 1);
+    return page * PAGE_SIZE + (this.#chance(3) ? this.#prng.below(PAGE_SIZE) : 0);
+  }
+
+  #prot(): number {
+    return this.#pick([3, 3, 3, 3, 3, 1, 1, 0, 7, 5, 2, 8]);
+  }
+
+  #slot(): number {
+    return this.#chance(4) ? 1 : 0;
+  }
+
+  #chance(n: number): boolean {
+    return this.#prng.below(n) === 0;
+  }
+
+  #pick<T>(items: readonly T[]): T {
+    return at(items, this.#prng.below(items.length));
+  }
+}

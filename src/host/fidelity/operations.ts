@@ -1,0 +1,125 @@
+/**
+ * The language of differential runs: memory operations as plain data, performed alike by executor.c on the kernel that
+ * runs and by model.ts in Faultline. A program is a list of them; one line of JSON an operation, or one line of words.
+ */
+import { must } from '../../base/assert.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+
+/** Where the arena begins on both sides: across the border of two page-table pages, far from every other mapping. */
+export const ARENA_PAGES = 48;
+export const ARENA: number = 0x100000200000 - 24 * PAGE_SIZE;
+/** The heap begins empty inside the arena. */
+export const HEAP_PAGE = 40;
+/** Offsets from here on name the source buffer of UFFDIO_COPY, which is always there. */
+export const SOURCE_OFFSET = 0x100000000;
+export const SOURCE_PAGES = 9;
+/** Descriptors of userfaultfd(2) a program has. */
+export const UFFD_SLOTS = 2;
+
+/**
+ * What an operand is. `page`: a byte offset from the arena; `source`: that, or into the source buffer; `size`: bytes.
+ */
+export type OperandKind =
+  | 'page'
+  | 'source'
+  | 'size'
+  | 'prot'
+  | 'map-flags'
+  | 'advice'
+  | 'mremap-flags'
+  | 'slot'
+  | 'features'
+  | 'mode'
+  | 'number';
+
+export interface Operation {
+  readonly op: string;
+  readonly args: readonly number[];
+}
+export type Program = readonly Operation[];
+
+/** Every operation with what its operands are. A new one needs its line here, in executor.c, in model.ts and c-program.ts. */
+export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
+  mmap: ['page', 'size', 'prot', 'map-flags'],
+  munmap: ['page', 'size'],
+  mprotect: ['page', 'size', 'prot'],
+  madvise: ['page', 'size', 'advice'],
+  mremap: ['page', 'size', 'size', 'mremap-flags', 'page'],
+  brk: ['page'],
+  load: ['page'],
+  store: ['page', 'number'],
+  /** A child process that waits until it is switched to. */
+  fork: [],
+  switch: ['number'],
+  /** Ends the child and goes on in the parent. */
+  exit: [],
+  uffd: ['slot', 'number'],
+  api: ['slot', 'features', 'number'],
+  register: ['slot', 'page', 'size', 'mode'],
+  unregister: ['slot', 'page', 'size'],
+  wake: ['slot', 'page', 'size'],
+  copy: ['slot', 'page', 'source', 'size', 'mode'],
+  move: ['slot', 'page', 'source', 'size', 'mode'],
+  zeropage: ['slot', 'page', 'size', 'mode'],
+  continue: ['slot', 'page', 'size', 'mode'],
+  poison: ['slot', 'page', 'size', 'mode'],
+  writeprotect: ['slot', 'page', 'size', 'mode'],
+  read: ['slot', 'number'],
+  poll: ['slot'],
+  close: ['slot'],
+};
+
+/** What both sides say of a program: for each operation its result and the state after it, then final states. */
+export type Transcript = readonly string[];
+
+/** The line of words that executor.c reads. */
+export function wordsOf({ op, args }: Operation): string {
+  return [op, ...args].join(' ');
+}
+
+/** A program out of JSON lines. Throws on anything else: the input is our own output. */
+export function parseProgram(text: string): Program {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const value: unknown = JSON.parse(line);
+      if (typeof value !== 'object' || value === null) throw new Error(`no operation: ${line}`);
+      const { op, args } = value as Partial<Operation>;
+      if (typeof op !== 'string' || !Array.isArray(args) || !Object.hasOwn(OPERATIONS, op)) {
+        throw new Error(`no operation: ${line}`);
+      }
+      return { op, args };
+    });
+}
+
+export function printProgram(program: Program): string {
+  return program.map((operation) => JSON.stringify(operation)).join('\n');
+}
+
+/** For people: `mprotect(page 3, 2 pages, 0x1)`. */
+export function describe({ op, args }: Operation): string {
+  const kinds = must(OPERATIONS[op], `operation ${op}`);
+  return `${op}(${args.map((arg, i) => describeOperand(kinds[i] ?? 'number', arg)).join(', ')})`;
+}
+
+function describeOperand(kind: OperandKind, value: number): string {
+  switch (kind) {
+    case 'page':
+    case 'source':
+      return value >= SOURCE_OFFSET
+        ? `source${inPages(value - SOURCE_OFFSET, ' page ')}`
+        : inPages(value, 'page ').trimStart();
+    case 'size':
+      return value % PAGE_SIZE === 0 ? `${value / PAGE_SIZE} pages` : `${value} bytes`;
+    case 'slot':
+      return `uffd ${value}`;
+    default:
+      return value < 10 ? String(value) : `0x${value.toString(16)}`;
+  }
+}
+
+function inPages(offset: number, word: string): string {
+  const rest = offset % PAGE_SIZE;
+  return `${word}${(offset - rest) / PAGE_SIZE}${rest === 0 ? '' : `+${rest}`}`;
+}
