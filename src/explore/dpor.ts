@@ -129,7 +129,7 @@ export class Dpor implements Strategy {
       sched.footprint,
       sched.threads.length,
       node.barrier,
-      node.woken ? this.#supposed(node, thread.id, sched.footprint) : NONE,
+      node.woken ? this.#supposed(node, thread.id, node.value, sched.footprint, true) : NONE,
     );
     this.#history.races(this.#onRace);
   }
@@ -287,11 +287,17 @@ export class Dpor implements Strategy {
    * depend on each other for good only if this is counted in: else a step that no longer touches a cell, because of what
    * came before it, would hide that another one has to be tried before both.
    */
-  #supposed(node: Node, thread: number, footprint: readonly number[]): readonly number[] {
+  #supposed(
+    node: Node,
+    thread: number,
+    value: number,
+    footprint: readonly number[],
+    woken: boolean,
+  ): readonly number[] {
     const supposed: number[] = [];
     for (let s = node.sleepFrom; s < node.sleepTo; s += SLEEPER) {
-      if (this.#sleepers[s] !== thread || this.#sleepers[s + 4] === 1) continue;
-      if (this.#sleepers[s + 1] !== node.value) continue;
+      if (this.#sleepers[s] !== thread || this.#sleepers[s + 1] !== value) continue;
+      if (woken && this.#sleepers[s + 4] === 1) continue;
       const from = int(this.#sleepers, s + 2);
       const to = int(this.#sleepers, s + 3);
       this.#history.suppose(footprint, this.#footprints, from, to, supposed);
@@ -334,14 +340,17 @@ export class Dpor implements Strategy {
    */
   #pending(sched: Sched, all: boolean): void {
     const history = this.#history;
-    const barrier = Math.max(this.#barrier, this.#nodes[this.#depth - 1]?.barrier ?? 0);
+    const node = this.#nodes[this.#depth - 1];
+    const barrier = Math.max(this.#barrier, node?.barrier ?? 0);
     for (const thread of sched.threads) {
       const { op, done } = thread;
       if (done || thread === sched.running || op.cell === null) continue;
       if (!all && (op.ready === null || op.ready())) continue;
       const kind = history.cautiousKind(op.cell) as Kind;
       const footprint = [entryOf(op.cell, kind)];
-      history.push(thread.id, op.ready !== null, 0, footprint, history.threads, barrier, NONE);
+      const known = node !== undefined && int(history.thread, this.#depth - 1) !== thread.id;
+      const supposed = known ? this.#supposed(node, thread.id, 0, footprint, false) : NONE;
+      history.push(thread.id, op.ready !== null, 0, footprint, history.threads, barrier, supposed);
       history.races(this.#onRace);
       history.truncate(this.#depth);
     }

@@ -161,6 +161,14 @@ describe('reduction loses no outcome', () => {
       ],
     ],
     [
+      'a step that waits for ever and would have let go of a lock',
+      [
+        [{ do: 'rcuRead', body: [{ do: 'add', word: 0 }] }],
+        [{ do: 'read', body: [{ do: 'untilSmall', word: 0 }] }],
+        [{ do: 'tryWrite', body: [] }],
+      ],
+    ],
+    [
       'a section that RCU waits for only in one order',
       [
         [

@@ -18,7 +18,6 @@ import {
   RACES_WITH,
   TRY_R,
   TRY_W,
-  UNLOCK_R,
   UNLOCK_W,
   WRITE,
 } from '../sched/cell.ts';
@@ -42,7 +41,7 @@ const ORDERED = Int32Array.from({ length: KINDS }, (_, kind) => ORDERED_AFTER[ki
 const SUPPOSED_KIND = Int32Array.from({ length: KINDS }, (_, kind) => {
   if (kind === LOCK_W || kind === PASS) return TRY_W;
   if (kind === LOCK_R) return TRY_R;
-  return kind === UNLOCK_R || kind === UNLOCK_W ? -1 : kind;
+  return kind;
 });
 
 function isEnd(raw: number): boolean {
@@ -278,7 +277,6 @@ export class History {
       const access = int(prints, i);
       if (this.#ends.has(access)) continue;
       const kind = int(SUPPOSED_KIND, access & KIND_MASK);
-      if (kind < 0) continue;
       const weak = (access & ~KIND_MASK) | kind;
       if (supposed.includes(weak)) continue;
       if (!footprint.some((raw) => this.#entries.get(raw) === access)) supposed.push(weak);
