@@ -5,15 +5,10 @@
 import type { Steps } from '../../sched/op.ts';
 import { interrupts } from '../../sched/wait.ts';
 import type { Task } from '../core/task.ts';
+import { lockMmAndFindVma } from './expand-stack.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
-import {
-  lockVmaUnderRcu,
-  mmapReadLock,
-  mmapReadUnlock,
-  vmaEndRead,
-  vmaLookup,
-} from './mmap-lock.ts';
+import { lockVmaUnderRcu, mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_INSTRUCTION,
@@ -104,11 +99,11 @@ function* faultUnderMmapLock(
 ): Steps<FaultSignal | null> {
   let now = flags;
   for (;;) {
-    yield* mmapReadLock(mm);
-    const vma = vmaLookup(mm, address);
-    if (vma === null || accessError(vma, now)) {
+    const vma = yield* lockMmAndFindVma(mm, address);
+    if (vma === null) return segv(SEGV_MAPERR, address);
+    if (accessError(vma, now)) {
       mmapReadUnlock(mm);
-      return segv(vma === null ? SEGV_MAPERR : SEGV_ACCERR, address);
+      return segv(SEGV_ACCERR, address);
     }
     const result = yield* handleMmFault(vma, task, address, now);
     if (!faultHas(result, VM_FAULT_RETRY)) {

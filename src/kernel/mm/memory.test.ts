@@ -218,6 +218,19 @@ test('two writers of a shared page end up on one copy', () => {
   expect([...found.outcomes.keys()]).toEqual([String(0x0302)]);
 });
 
+test.each([
+  ['a write against a zap', writeAgainstZap],
+  ['fork against a write', forkAgainstWrite],
+  ['both sharers', bothSharersWrite],
+  ['two writers of a shared page', twoWritersOfShared],
+] as const)('%s: every interleaving tried one by one ends as DPOR says', (_name, scene) => {
+  const options = { maxExecutions: 800 };
+  const dfs = exploreKernel(scene as never, { ...options, strategy: 'dfs' });
+  const dpor = exploreKernel(scene as never, options);
+  expect([...dfs.errors]).toEqual([]);
+  for (const outcome of dfs.outcomes.keys()) expect([...dpor.outcomes.keys()]).toContain(outcome);
+});
+
 /** Shows in a check, a lost write, or a hang. */
 function caught(scene: (k: KernelWorld) => ReturnType<typeof firstTouch>, overrides: Overrides) {
   const whole = exploreKernel(scene);
