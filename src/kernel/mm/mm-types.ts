@@ -85,6 +85,8 @@ export class Mm {
    * reading and go away only with the mm.
    */
   readonly pgd: Map<number, number> = new Map();
+  /** Stands for the pgd: a walk that finds nothing there depends on who adds to it. */
+  readonly pgdCell: Cell;
   /** Tasks that use it. @linux mm_users */
   users = 1;
   /** Harts that may hold TLB entries of it: those that flushes must reach. @linux mm_cpumask */
@@ -121,6 +123,7 @@ export class Mm {
     this.mmapLock = new Lock(MMAP_LOCK, `mmap_lock of mm ${id}`);
     this.treeCell = sched.newCell(CELL_VMA_TREE);
     this.cell = sched.newCell(CELL_MM);
+    this.pgdCell = sched.newCell(CELL_MM);
     this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
   }
 

@@ -12,6 +12,8 @@ import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { mkTable, PTE_NONE, type Pte, pteIsTable, pteTable } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
+import { READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
 import { Lock, lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
@@ -36,6 +38,7 @@ export function pmdAddrEnd(address: Vaddr, end: Vaddr): Vaddr {
 export function pudSlot(mm: Mm, address: Vaddr): number {
   const { tables } = machine;
   const span = pudSize() * tables.granule;
+  sched.touch(mm.pgdCell, READ);
   const table = mm.pgd.get(Math.floor(address / span));
   if (table === undefined) return -1;
   return tables.slot(table, Math.floor(address / pudSize()) % tables.granule);
@@ -77,6 +80,7 @@ export function allocPmd(mm: Mm, address: Vaddr): number {
   if (!mm.pgd.has(key)) {
     const table = allocTable(mm, null);
     if (table < 0) return -1;
+    sched.touch(mm.pgdCell, WRITE);
     mm.pgd.set(key, table);
   }
   const pmds = allocTable(mm, PMD_LOCK);
