@@ -1,7 +1,7 @@
 // The fault path under every schedule, whole and with each of its re-validations taken away.
 import { expect, test } from 'vitest';
 import { exploreKernel, type Found } from '../../../test/explore-kernel.ts';
-import type { KernelWorld } from '../../../test/kernel-world.ts';
+import { type KernelWorld, RW } from '../../../test/kernel-world.ts';
 import { machine } from '../../machine/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { forkTask } from '../core/create.ts';
@@ -109,6 +109,35 @@ function writeAgainstZap(k: KernelWorld) {
 
 test('a write against a zap leaves zero, or the write alone', () => {
   const found = exploreKernel(writeAgainstZap);
+  clean(found);
+  expect([...found.outcomes.keys()].sort()).toEqual(['0', String(0x0100)]);
+});
+
+/** A write against MADV_DONTNEED of a whole table, which frees the table too. */
+function writeAgainstReclaim(touched: boolean) {
+  return (k: KernelWorld) => {
+    const a = k.map(4, RW, 0x20000);
+    if (touched) k.store(a, 7);
+    else k.load(a + P);
+    const mm = k.task.mmOrDie;
+    return {
+      threads: [
+        (t: Task) => store(t, a + 1, 1),
+        function* (): Steps<void> {
+          yield* mmapReadLock(mm);
+          const vma = vmaLookup(mm, a);
+          const details = { dropMarker: false, reclaimPt: true };
+          if (vma !== null) yield* zapPageRange(vma, a, a + 4 * P, details);
+          mmapReadUnlock(mm);
+        },
+      ],
+      outcome: () => String(k.load(a)),
+    };
+  };
+}
+
+test.each([true, false])('a table freed under a fault is noticed (page touched: %s)', (touched) => {
+  const found = exploreKernel(writeAgainstReclaim(touched));
   clean(found);
   expect([...found.outcomes.keys()].sort()).toEqual(['0', String(0x0100)]);
 });
