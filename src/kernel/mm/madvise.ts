@@ -303,6 +303,16 @@ function* dontneedRange(tlb: MmuGather, start: Vaddr, end: Vaddr, behavior: numb
 }
 
 /**
+ * The VMA at an address once mmap_lock is held again after the monitor was told: not always the one of before.
+ * @linux mm/madvise.c madvise_dontneed_free (vma_lookup)
+ */
+export const vmaAfterRemove = seam(
+  'madvise.vmaAfterRemove',
+  (mm: Mm, _before: Vma, start: Vaddr): Vma | null => vmaLookup(mm, start),
+  'ZAP: while the REMOVE event was being read the VMA may have gone, or become another one',
+);
+
+/**
  * One VMA, after its monitor was told. While it was being told, mmap_lock was free: the VMA may have gone or shrunk.
  * @returns the end of what was done, or a negative errno
  */
@@ -318,7 +328,7 @@ function* dontneedPart(
   let [target, until] = [vma, end];
   if (!(yield* userfaultfdRemove(vma, start, end))) {
     yield* mmapReadLock(tlb.mm);
-    const again = vmaLookup(tlb.mm, start);
+    const again = vmaAfterRemove(tlb.mm, vma, start);
     if (again === null) return fail(E.gone);
     const refusedNow = dontneedRefused(again, behavior);
     if (refusedNow < 0) return refusedNow;

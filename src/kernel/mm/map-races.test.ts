@@ -10,11 +10,15 @@ import { runStepChecks } from '../check/table.ts';
 import { createThread } from '../core/create.ts';
 import type { Task } from '../core/task.ts';
 import { enterWorld } from '../current.ts';
+import { type Override, type Overrides, override, stackPatches } from '../seam.ts';
 import { doMadvise } from './madvise.ts';
 import { doMmap } from './mmap.ts';
+import { vmaStillThere } from './mmap-lock.ts';
 import { doMprotect } from './mprotect.ts';
 import { doMunmap } from './munmap.ts';
+import { flushTlbRange } from './tlb.ts';
 import { userLoad, userStore } from './user-access.ts';
+import { tableStillEmpty } from './zap.ts';
 
 const P = 4096;
 const B = 0x200000;
@@ -56,8 +60,8 @@ function* life(task: Task, prng: Prng, acts: number): Steps<void> {
   for (let i = 0; i < acts; i++) yield* act(task, prng);
 }
 
-function runOnce(seed: number): number {
-  const k = new KernelWorld({ exploring: true });
+function runOnce(seed: number, overrides: Overrides | null = null): number {
+  const k = new KernelWorld({ exploring: true, overrides });
   const { sched } = k.world;
   k.map(PAGES, RW, B);
   for (let i = 0; i < 3; i++) {
@@ -89,4 +93,37 @@ test('no schedule of maps, unmaps, protections and accesses breaks an invariant'
   let steps = 0;
   for (let seed = 1; seed <= 300; seed++) steps += runOnce(seed);
   expect(steps).toBeGreaterThan(10_000);
+});
+
+/** The sentence of the first seed in which something breaks, or null. */
+function brokenBy(over: Override): string | null {
+  const overrides = stackPatches([
+    { name: 'mutation', title: '', reference: '', versions: '', overrides: [over] },
+  ]);
+  if (typeof overrides === 'string') throw new Error(overrides);
+  for (let seed = 1; seed <= 2000; seed++) {
+    try {
+      runOnce(seed, overrides);
+    } catch (error) {
+      return String(error);
+    }
+  }
+  return null;
+}
+
+test('freeing an emptied table without looking again loses the page of a fault', () => {
+  expect(brokenBy(override(tableStillEmpty, () => () => true))).toMatch(
+    /page table \d+ freed with entry/,
+  );
+});
+
+test('without the second look at the VMA, a fault lands in what another thread unmapped', () => {
+  expect(brokenBy(override(vmaStillThere, () => () => true))).toMatch(
+    /rmap: frame|entries-in-vmas/,
+  );
+});
+
+test("without the flush, a hart reaches pages that are somebody else's", () => {
+  const never = override(flushTlbRange, () => function* (): Steps<void> {});
+  expect(brokenBy(never)).toMatch(/tlb: hart \d reaches free frame|still maps/);
 });

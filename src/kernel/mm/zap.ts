@@ -90,6 +90,13 @@ export function* unmapPageRange(
   }
 }
 
+/** Under the page-table lock: does the PMD entry still lead to the table? @linux pte_offset_map_lock */
+export const tableStillThere = seam(
+  'zap.tableStillThere',
+  (pmd: number, table: Pte): boolean => getPte(pmd) === table,
+  'ZAP: the table may have been freed, or freed and used elsewhere, before its lock was ours',
+);
+
 /** One table, one step under its lock. @linux mm/memory.c zap_pte_range */
 function* zapPteRange(
   tlb: MmuGather,
@@ -105,8 +112,7 @@ function* zapPteRange(
   assert(pteIsTable(table), 'huge pages are not made yet');
   const ptl = ptLockOf(pteSlotIn(table, start));
   yield* lock(ptl);
-  // The table may have been freed, or freed and replaced, before its lock was ours. @linux pte_offset_map_lock
-  const same = getPte(pmd) === table;
+  const same = tableStillThere(pmd, table);
   let empty = true;
   for (let address = start; same && address < end; address += PAGE_SIZE) {
     const slot = pteSlotIn(table, address);
@@ -165,6 +171,18 @@ function zapMarker(vma: Vma, pte: Pte, details: ZapDetails): Pte {
   return vma.file === null ? PTE_NONE : pte;
 }
 
+/** Under both page-table locks: is there nothing in the table, from its first slot on? */
+export const tableStillEmpty = seam(
+  'zap.tableStillEmpty',
+  (first: number): boolean => {
+    for (let i = 0; i < machine.geometry.ptrsPerPte; i++) {
+      if (getPte(first + i) !== PTE_NONE) return false;
+    }
+    return true;
+  },
+  'ZAP: a fault may have put a page into the emptied table before its locks were ours',
+);
+
 /**
  * Frees a page table that was just emptied, unless somebody has put something into it meanwhile.
  * @linux mm/pt_reclaim.c try_to_free_pte
@@ -176,11 +194,7 @@ function* reclaimPteTable(tlb: MmuGather, pmd: number, table: Pte): Steps<void> 
     const first = machine.tables.slot(pteTable(table), 0);
     const ptl = ptLockOf(first);
     yield* lock(ptl);
-    let empty = true;
-    for (let i = 0; i < machine.geometry.ptrsPerPte && empty; i++) {
-      empty = getPte(first + i) === PTE_NONE;
-    }
-    if (empty) {
+    if (tableStillEmpty(first)) {
       setPte(pmd, PTE_NONE);
       tlb.tables.push(pteTable(table));
     }
