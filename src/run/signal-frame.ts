@@ -21,7 +21,7 @@ import {
 import type { Task } from '../kernel/core/task.ts';
 import type { SigAction, SigInfo } from '../kernel/core/thread-group.ts';
 import { copyFromUser, copyToUser } from '../kernel/mm/user-access.ts';
-import { encodeSigInfo } from '../kernel/syscall/signal.ts';
+import { encodeAltStack, encodeSigInfo, onAltStack } from '../kernel/syscall/signal.ts';
 import type { Steps } from '../sched/op.ts';
 import { EINTR } from '../uapi/errno.ts';
 import {
@@ -36,6 +36,7 @@ import type { GuestContext } from './guest-context.ts';
 
 const INFO_BYTES = 128;
 const UCONTEXT = INFO_BYTES;
+const UC_STACK = UCONTEXT + 16;
 const UC_MASK = UCONTEXT + 40;
 const SIGCONTEXT = UCONTEXT + 176;
 const FP = SIGCONTEXT + 256;
@@ -103,13 +104,17 @@ function* pushFrame(
   info: SigInfo,
   trampoline: number,
 ): Steps<boolean> {
+  const current = context.number(REG_SP);
   const alt = task.altStack;
-  const useAlt = (action.flags & SA_ONSTACK) !== 0 && alt !== null && alt.size > 0;
-  const top = useAlt ? alt.sp + alt.size : context.number(REG_SP);
+  const nested = onAltStack(task, current);
+  const switches = (action.flags & SA_ONSTACK) !== 0 && alt !== null && alt.size > 0 && !nested;
+  const top = switches ? alt.sp + alt.size : current;
   const sp = Math.floor((top - FRAME_BYTES) / 16) * 16;
+  if ((nested || switches) && !onAltStack(task, sp)) return false;
   const frame = new Uint8Array(FRAME_BYTES);
   const view = new DataView(frame.buffer);
   frame.set(encodeSigInfo(info));
+  frame.set(encodeAltStack(task, current), UC_STACK);
   view.setBigUint64(UC_MASK, task.savedMask ?? task.blocked, true);
   view.setBigInt64(SIGCONTEXT, context.pc, true);
   for (let r = 1; r < 32; r++) view.setBigInt64(SIGCONTEXT + r * 8, context.get(r), true);

@@ -82,6 +82,7 @@ export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | numb
 function inherit(child: Task, parent: Task): void {
   child.uid = parent.uid;
   child.blocked = parent.blocked;
+  if (child.mm !== parent.mm) child.altStack = parent.altStack;
   for (const [signo, action] of parent.group.actions) child.group.actions.set(signo, action);
 }
 

@@ -44,7 +44,7 @@ export class Task {
   /** Signals sent to this thread alone. */
   readonly pending: SigInfo[] = [];
   /** sigaltstack(2); null: none. */
-  altStack: { readonly sp: number; readonly flags: number; readonly size: number } | null = null;
+  altStack: { readonly sp: number; readonly size: number } | null = null;
   /** @linux clear_child_tid */
   clearChildTid = 0;
   /** Where the child stores its thread id when it first runs. @linux set_child_tid */

@@ -1,4 +1,9 @@
-/** Pipes: a bounded queue of bytes between two files. pipe(7); @linux fs/pipe.c */
+/**
+ * Pipes: a bounded queue of bytes between two files. What bounds it is a number of pages, and a write fills up the last
+ * page only if its odd part fits there whole; so how many bytes a pipe takes depends on how they come.
+ * pipe(7); @linux fs/pipe.c
+ */
+import { at } from '../../base/assert.ts';
 import { Lock, lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { Sleeper, sleep } from '../../sched/wait.ts';
@@ -12,14 +17,20 @@ import { FILE_LOCK } from '../lock-classes.ts';
 import { File, type FileOps, POLLERR, POLLHUP, POLLIN, POLLOUT, type PollSource } from './file.ts';
 import { Waiters } from './waiters.ts';
 
-const CAPACITY = 65_536;
-/** Writes up to this size are not interleaved with others. pipe(7) */
-const PIPE_BUF = 4096;
+/** Pages of a pipe. @linux PIPE_DEF_BUFFERS */
+const SLOTS = 16;
+const PAGE = 4096;
+
+interface PipeBuffer {
+  readonly page: Uint8Array;
+  /** Bytes [start, end) of the page are in the pipe. */
+  start: number;
+  end: number;
+}
 
 class Pipe {
   readonly lock: Lock = new Lock(FILE_LOCK, 'pipe');
-  chunks: Uint8Array[] = [];
-  size = 0;
+  readonly buffers: PipeBuffer[] = [];
   readers = 1;
   writers = 1;
   readonly waiters: Waiters = new Waiters();
@@ -42,7 +53,7 @@ function* readPipe(_task: Task, file: File, count: number): Steps<Uint8Array | n
   const pipe = pipeOf(file);
   for (;;) {
     yield* lock(pipe.lock);
-    if (pipe.size > 0 || count === 0) {
+    if (pipe.buffers.length > 0 || count === 0) {
       const bytes = takeBytes(pipe, count);
       pipe.waiters.wakeAll();
       unlock(pipe.lock);
@@ -70,15 +81,9 @@ function* writePipe(task: Task, file: File, data: Uint8Array): Steps<number> {
       sendSignal(task, { signo: SIGPIPE, code: SI_KERNEL, address: 0, pid: 0, status: 0 });
       return done > 0 ? done : -EPIPE;
     }
-    const room = CAPACITY - pipe.size;
-    const left = data.length - done;
-    if (room >= left || (left > PIPE_BUF && room > 0)) {
-      const take = Math.min(room, left);
-      pipe.chunks.push(data.slice(done, done + take));
-      pipe.size += take;
-      done += take;
-      pipe.waiters.wakeAll();
-    }
+    const took = putBytes(pipe, data.subarray(done), done === 0);
+    done += took;
+    if (took > 0) pipe.waiters.wakeAll();
     if (done === data.length) {
       unlock(pipe.lock);
       return done;
@@ -91,19 +96,37 @@ function* writePipe(task: Task, file: File, data: Uint8Array): Steps<number> {
   }
 }
 
+/** Appends what fits. @param first whether this begins a write: only then may it go on in the last page */
+function putBytes(pipe: Pipe, data: Uint8Array, first: boolean): number {
+  let done = 0;
+  const last = pipe.buffers.at(-1);
+  const odd = data.length % PAGE;
+  if (first && last !== undefined && odd > 0 && last.end + odd <= PAGE) {
+    last.page.set(data.subarray(0, odd), last.end);
+    last.end += odd;
+    done = odd;
+  }
+  while (done < data.length && pipe.buffers.length < SLOTS) {
+    const part = data.subarray(done, done + PAGE);
+    const page = new Uint8Array(PAGE);
+    page.set(part);
+    pipe.buffers.push({ page, start: 0, end: part.length });
+    done += part.length;
+  }
+  return done;
+}
+
 function takeBytes(pipe: Pipe, count: number): Uint8Array {
-  const taken = new Uint8Array(Math.min(count, pipe.size));
-  let filled = 0;
-  while (filled < taken.length) {
-    const chunk = pipe.chunks[0];
-    if (chunk === undefined) break;
-    const part = chunk.subarray(0, taken.length - filled);
+  const size = pipe.buffers.reduce((sum, b) => sum + b.end - b.start, 0);
+  const taken = new Uint8Array(Math.min(count, size));
+  for (let filled = 0; filled < taken.length; ) {
+    const buffer = at(pipe.buffers, 0);
+    const part = buffer.page.subarray(buffer.start, buffer.end).subarray(0, taken.length - filled);
     taken.set(part, filled);
     filled += part.length;
-    if (part.length === chunk.length) pipe.chunks.shift();
-    else pipe.chunks[0] = chunk.subarray(part.length);
+    buffer.start += part.length;
+    if (buffer.start === buffer.end) pipe.buffers.shift();
   }
-  pipe.size -= taken.length;
   return taken;
 }
 
@@ -119,7 +142,7 @@ const READ_END: FileOps = {
   read: readPipe,
   poll: (file) => {
     const pipe = pipeOf(file);
-    return (pipe.size > 0 ? POLLIN : 0) | (pipe.writers === 0 ? POLLHUP : 0);
+    return (pipe.buffers.length > 0 ? POLLIN : 0) | (pipe.writers === 0 ? POLLHUP : 0);
   },
   pollSource,
   stat,
@@ -135,7 +158,7 @@ const WRITE_END: FileOps = {
   write: writePipe,
   poll: (file) => {
     const pipe = pipeOf(file);
-    return (CAPACITY - pipe.size >= PIPE_BUF ? POLLOUT : 0) | (pipe.readers === 0 ? POLLERR : 0);
+    return (pipe.buffers.length < SLOTS ? POLLOUT : 0) | (pipe.readers === 0 ? POLLERR : 0);
   },
   pollSource,
   stat,

@@ -2,7 +2,7 @@
 import { machine } from '../../machine/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { Sleeper, sleep } from '../../sched/wait.ts';
-import { EAGAIN, EFAULT, EINTR, EINVAL, ESRCH } from '../../uapi/errno.ts';
+import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM, ESRCH } from '../../uapi/errno.ts';
 import {
   NSIG,
   SI_TKILL,
@@ -15,6 +15,7 @@ import {
   SIGSTOP,
 } from '../../uapi/signal.ts';
 import { CELL_WOKEN } from '../cells.ts';
+import { REG_SP } from '../core/regs.ts';
 import {
   actionOf,
   dequeueSignal,
@@ -196,28 +197,48 @@ function* sysTgkill(task: Task, args: SysArgs): Steps<number> {
   return tkill(task, args[0] ?? 0, args[1] ?? 0, args[2] ?? 0);
 }
 
+const SS_ONSTACK = 1;
 const SS_DISABLE = 2;
+const STACK_BYTES = 24;
+const MINSIGSTKSZ = 2048;
 
+/** Whether a stack pointer is on the task's alternative stack. @linux include/linux/sched/signal.h on_sig_stack */
+export function onAltStack(task: Task, sp: number): boolean {
+  const alt = task.altStack;
+  return alt !== null && sp > alt.sp && sp <= alt.sp + alt.size;
+}
+
+/** stack_t of the task as user space sees it. @param sp its stack pointer, which tells SS_ONSTACK */
+export function encodeAltStack(task: Task, sp: number): Uint8Array {
+  const alt = task.altStack;
+  const bytes = new Uint8Array(STACK_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(alt?.sp ?? 0), true);
+  view.setInt32(8, alt === null ? SS_DISABLE : onAltStack(task, sp) ? SS_ONSTACK : 0, true);
+  view.setBigUint64(16, BigInt(alt?.size ?? 0), true);
+  return bytes;
+}
+
+/** @linux kernel/signal.c do_sigaltstack */
 function* sysSigaltstack(task: Task, args: SysArgs): Steps<number> {
   const [pointer = 0, old = 0] = args;
-  const before = task.altStack ?? { sp: 0, flags: SS_DISABLE, size: 0 };
+  const sp = Number(task.regs?.get(REG_SP) ?? 0n);
+  const before = encodeAltStack(task, sp);
   if (pointer !== 0) {
-    const bytes = yield* copyFromUser(task, pointer, 24);
+    const bytes = yield* copyFromUser(task, pointer, STACK_BYTES);
     if (typeof bytes === 'number') return -EFAULT;
+    if (onAltStack(task, sp)) return -EPERM;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    task.altStack = {
+    const flags = view.getInt32(8, true);
+    if (flags !== 0 && flags !== SS_ONSTACK && flags !== SS_DISABLE) return -EINVAL;
+    const stack = {
       sp: Number(view.getBigUint64(0, true)),
-      flags: view.getInt32(8, true),
       size: Number(view.getBigUint64(16, true)),
     };
+    if (flags !== SS_DISABLE && stack.size < MINSIGSTKSZ) return -ENOMEM;
+    task.altStack = flags === SS_DISABLE ? null : stack;
   }
-  if (old === 0) return 0;
-  const bytes = new Uint8Array(24);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(before.sp), true);
-  view.setInt32(8, before.flags, true);
-  view.setBigUint64(16, BigInt(before.size), true);
-  return yield* copyToUser(task, old, bytes);
+  return old === 0 ? 0 : yield* copyToUser(task, old, before);
 }
 
 const mask = struct('set');
@@ -294,6 +315,6 @@ export const rows: readonly SyscallRow[] = [
     params: [struct('ss'), struct('old_ss')],
     handler: sysSigaltstack,
     supports: [],
-    gap: 'SS_ONSTACK is not reported while a handler runs there.',
+    gap: 'SS_AUTODISARM is EINVAL.',
   },
 ];

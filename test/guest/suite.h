@@ -1,0 +1,48 @@
+/*
+ * Small programs that ask a kernel for one thing each and print what they got: the same on every Linux, at every seed.
+ * `suite NAME` runs one of them.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef SUITE_H
+#define SUITE_H
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SAY(...) (printf(__VA_ARGS__), printf("\n"))
+#define CHECK(condition) ((condition) ? (void)0 : failed(__FILE__, __LINE__, #condition))
+
+_Noreturn void failed(const char *file, int line, const char *what);
+void on_signal(int signo, void (*handler)(int, siginfo_t *, void *), int flags);
+void *pages(size_t count);
+void sleep_ms(int ms);
+int64_t now_ns(clockid_t clock);
+
+void test_segv(void);
+void test_restart(void);
+void test_altstack(void);
+void test_fork(void);
+void test_mutex(void);
+void test_cond(void);
+void test_pipe(void);
+void test_eventfd(void);
+void test_futex(void);
+void test_clock(void);
+void test_maps(void);
+void test_pagemap(void);
+void test_malloc(void);
+void test_float(void);
+void test_jump(void);
+void test_tls(void);
+#endif
