@@ -27,6 +27,10 @@ const RLIMIT_STACK = 8 * 1024 * 1024;
 
 /**
  * Takes mmap_lock and finds the VMA for an address, growing a stack down to it where there is one.
+ *
+ * Differs from Linux: mmap_lock is always dropped between finding that a stack must grow and taking it for writing;
+ * Linux first tries to upgrade it in place.
+ *
  * @returns the VMA with mmap_lock held for reading, or null with no lock
  * Requires: no lock of the mm. @linux lock_mm_and_find_vma
  */

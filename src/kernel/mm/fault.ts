@@ -133,8 +133,10 @@ function signalPending(task: Task, address: Vaddr): FaultSignal | null {
 }
 
 /**
- * Poisoned pages give BUS_ADRERR: BUS_MCEERR_AR needs a kernel built with MEMORY_FAILURE. Out of memory wakes the OOM
- * killer; its victim here is whoever asked.
+ * Poisoned pages give BUS_ADRERR: BUS_MCEERR_AR needs a kernel built with MEMORY_FAILURE.
+ *
+ * Differs from Linux: out of memory kills whoever asked; Linux's OOM killer chooses a victim and the access is tried
+ * again.
  */
 function signalOf(result: VmFault, address: Vaddr): FaultSignal | null {
   if (!faultHas(result, VM_FAULT_ERROR)) return null;

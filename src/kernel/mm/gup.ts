@@ -27,15 +27,22 @@ import {
   VM_FAULT_RETRY,
   type VmFault,
 } from './vm-fault.ts';
-import { has, VM_IO, VM_PFNMAP, type VmFlags } from './vm-flags.ts';
+import { has, VM_IO, VM_PFNMAP, VM_READ, type VmFlags } from './vm-flags.ts';
 
 /**
  * Makes every page of [start, end) present, page by page, as if it had been read or written.
+ * @param force reads need no PROT_READ (FOLL_FORCE)
  * @returns 0; -ENOMEM at a hole; -EINVAL where the mapping does not allow it; -EFAULT where an access would raise a
  *   signal; -EHWPOISON on a poison marker; -EINTR when killed. Pages before the failing one stay
  * Requires: no lock of the mm. @linux faultin_page_range, populate_vma_page_range
  */
-export function* faultInRange(mm: Mm, start: Vaddr, end: Vaddr, write: boolean): Steps<number> {
+export function* faultInRange(
+  mm: Mm,
+  start: Vaddr,
+  end: Vaddr,
+  write: boolean,
+  force = false,
+): Steps<number> {
   const base = (FAULT_FLAG_ALLOW_RETRY |
     FAULT_FLAG_KILLABLE |
     (write ? FAULT_FLAG_WRITE : 0)) as FaultFlags;
@@ -43,7 +50,7 @@ export function* faultInRange(mm: Mm, start: Vaddr, end: Vaddr, write: boolean):
   let flags = base;
   for (let address = start; address < end; ) {
     const vma = vmaLookup(mm, address);
-    const refused = vma === null ? -ENOMEM : vmaRefuses(vma, flags);
+    const refused = vma === null ? -ENOMEM : vmaRefuses(vma, flags, force);
     if (vma === null || refused !== 0) {
       mmapReadUnlock(mm);
       return refused;
@@ -67,9 +74,11 @@ export function* faultInRange(mm: Mm, start: Vaddr, end: Vaddr, write: boolean):
   return 0;
 }
 
-/** @linux check_vma_flags */
-function vmaRefuses(vma: Vma, flags: FaultFlags): number {
+/** Reads want PROT_READ itself, unlike those of a hart (measured on 6.18). @linux check_vma_flags */
+function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
   if (has(vma.flags, (VM_IO | VM_PFNMAP) as VmFlags)) return -EINVAL;
+  const reads = (flags & FAULT_FLAG_WRITE) === 0;
+  if (reads && !force && !has(vma.flags, VM_READ)) return -EINVAL;
   return accessError(vma, flags) ? -EINVAL : 0;
 }
 

@@ -10,7 +10,13 @@ import type { AnyFunction } from '../seam.ts';
 import { type Overrides, override, type Seam, stackPatches } from '../seam.ts';
 import { mmput } from './exit-mmap.ts';
 import { slotSameAfterCopy, slotSameBeforeWp, slotSameOnInstall } from './memory.ts';
-import { mmapReadLock, mmapReadUnlock, vmaLookup, vmaStillThere } from './mmap-lock.ts';
+import {
+  lockVmaUnderRcu,
+  mmapReadLock,
+  mmapReadUnlock,
+  vmaLookup,
+  vmaStillThere,
+} from './mmap-lock.ts';
 import { doMunmap } from './munmap.ts';
 import { userLoad, userStore } from './user-access.ts';
 import { zapPageRange } from './zap.ts';
@@ -22,7 +28,7 @@ function* store(task: Task, address: number, value: number): Steps<void> {
 }
 
 function without<F extends AnyFunction>(seam: Seam<F>): Overrides {
-  const yes = ((): boolean => true) as unknown as F;
+  const yes = ((): boolean => true) as AnyFunction as F;
   const table = stackPatches([
     {
       name: 'removed',
@@ -70,6 +76,30 @@ test('source-DPOR sees the same outcomes as every interleaving of two reads', ()
   const dpor = exploreKernel(reads);
   clean(dpor);
   expect([...dpor.outcomes.keys()]).toEqual(['0 0']);
+});
+
+test('without per-VMA locks (before 6.4) the outcomes are the same, under mmap_lock', () => {
+  const overrides = stackPatches([
+    {
+      name: 'no-vma-locks',
+      title: 'faults take mmap_lock',
+      reference: '',
+      versions: '<6.4',
+      overrides: [
+        override(
+          lockVmaUnderRcu,
+          () =>
+            function* () {
+              return null;
+            },
+        ),
+      ],
+    },
+  ]);
+  if (typeof overrides === 'string') throw new Error(overrides);
+  const found = exploreKernel(firstTouch, { overrides });
+  clean(found);
+  expect([...found.outcomes.keys()]).toEqual([`${0x0201} frames=1`]);
 });
 
 /** A write to the zero page against a thread that writes another byte. */

@@ -285,6 +285,9 @@ function wpPageReuse(vmf: Fault): void {
 /**
  * Whether no hart can be writing through a right that write-protection took away and a flush has yet to take from the
  * TLBs: otherwise the copy would miss what it writes.
+ *
+ * Differs from Linux: the flush is part of the step that copies, not of the one that found the entry under its lock;
+ * in between nothing can give a TLB the right to write back.
  */
 export const noFlushPending = seam(
   'memory.noFlushPending',
