@@ -4,6 +4,7 @@
  */
 import { cellOf, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
+import type { SignalState } from '../../sched/thread.ts';
 import {
   SIG_DFL,
   SIG_IGN,
@@ -109,18 +110,16 @@ export function dequeueSignal(task: Task): SigInfo | null {
 
 /** Brings `thread.signal`, which sleeps look at, up to date with masks and queues. @linux recalc_sigpending */
 export function recalcSigPending(task: Task): void {
-  if (task.thread === null) return;
-  if (task.group.exitStatus !== null) {
-    task.thread.signal = 'fatal';
-    return;
-  }
+  if (task.thread !== null) sched.signal(task.thread, signalState(task));
+}
+
+function signalState(task: Task): SignalState {
+  if (task.group.exitStatus !== null) return 'fatal';
   const deliverable = [...task.pending, ...task.group.pending].filter(
     (p) => (task.blocked & sigBit(p.signo)) === 0n,
   );
-  if (deliverable.length === 0) task.thread.signal = 'none';
-  else if (deliverable.some((p) => disposition(task.group, p.signo) === 'kill')) {
-    task.thread.signal = 'fatal';
-  } else task.thread.signal = 'pending';
+  if (deliverable.some((p) => disposition(task.group, p.signo) === 'kill')) return 'fatal';
+  return deliverable.length === 0 ? 'none' : 'pending';
 }
 
 /** Makes every thread of the process end. @param status as wait4 reports it @linux do_group_exit */
