@@ -72,6 +72,7 @@ function* readOne(task: Task, ctx: UserfaultfdCtx, wait: boolean): Steps<Uint8Ar
     yield* lock(ctx.queueLock);
     sched.touch(ctx.queueCell, READ);
   }
+  if (wait && thread !== null) sched.touch(sched.signalCell(thread), READ);
   const message = takeMessage(task, ctx);
   unlock(ctx.queueLock);
   if (message !== null) return message;

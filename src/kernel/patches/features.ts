@@ -9,7 +9,8 @@ import {
   UFFDIO_MOVE,
   UFFDIO_POISON,
 } from '../../uapi/userfaultfd.ts';
-import { apiFeatures, knownIoctl } from '../fs/userfaultfd-ioctl.ts';
+import { apiFeatures } from '../fs/userfaultfd-api.ts';
+import { knownIoctl } from '../fs/userfaultfd-ioctl.ts';
 import { rangeIoctls } from '../fs/userfaultfd-register.ts';
 import { type Override, override, type Patch } from '../seam.ts';
 
