@@ -372,8 +372,9 @@ static void finish(int at) {
   if (at > op_count) { /* the second */
     if (me == 1) give_turn(0, op_count);
   } else if (alive[1 - me]) {
+    /* A child stays, since the pages it shares show in the parent's pagemap; it dies with its parent. */
     give_turn(1 - me, op_count);
-    if (me == 0) await_turn();
+    await_turn();
   }
   _exit(0);
 }

@@ -18,6 +18,7 @@ export const MREMAP_ERRORS = errnoTable('mremap', {
   unaligned: ['EINVAL', 'old_address is not a multiple of the page size'],
   empty: ['EINVAL', 'new_size is 0'],
   beyond: ['EINVAL', 'the new range reaches beyond user space'],
+  tailBeyond: ['EINVAL', 'the old range reaches beyond user space'],
   newUnaligned: ['EINVAL', 'new_address is not a multiple of the page size'],
   needsMayMove: ['EINVAL', 'MREMAP_FIXED or MREMAP_DONTUNMAP without MREMAP_MAYMOVE'],
   dontUnmapSize: ['EINVAL', 'MREMAP_DONTUNMAP with sizes that differ'],
@@ -95,8 +96,9 @@ function* mremapLocked(
   if (has(vma.flags, VM_SEALED)) return [fail(E.sealed), false];
   const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
   if (!moves && newLength === oldLength) return [address, false];
-  if (!moves && newLength < oldLength) {
+  if (!moves && (newLength < oldLength || oldLength < 0)) {
     const [start, end] = [address + newLength, address + oldLength];
+    if (oldLength < 0 || end > TASK_SIZE) return [fail(E.tailBeyond), false];
     const error = yield* unmapRegion(mm, start, end, heard, true);
     return [error < 0 ? error : address, true];
   }

@@ -20,6 +20,6 @@ export function* mmPopulate(mm: Mm, start: Vaddr, end: Vaddr): Steps<void> {
     const from = Math.max(address, vma.start);
     address = Math.min(end, vma.end);
     const write = has(vma.flags, VM_WRITE) && !has(vma.flags, VM_SHARED);
-    if ((yield* faultInRange(mm, from, address, write)) === -EINTR) return;
+    if ((yield* faultInRange(mm, from, address, write, true)) === -EINTR) return;
   }
 }
