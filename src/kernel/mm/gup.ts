@@ -50,7 +50,7 @@ export function* faultInRange(
   let flags = base;
   for (let address = start; address < end; ) {
     const vma = vmaLookup(mm, address);
-    const refused = vma === null ? -ENOMEM : vmaRefuses(vma, flags, force);
+    const refused = vma === null ? -ENOMEM : killed() ? -EINTR : vmaRefuses(vma, flags, force);
     if (vma === null || refused !== 0) {
       mmapReadUnlock(mm);
       return refused;
