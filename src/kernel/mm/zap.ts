@@ -224,12 +224,13 @@ export function* freePgtables(
   let address = skipMissing(mm, Math.floor(start / pte) * pte, end);
   while (address < end) {
     const pmd = pmdSlot(mm, address);
-    if (!announced) yield* access('free page tables', pteCell(pmd), WRITE);
-    announced = true;
     const low = Math.floor(address / pte) * pte;
-    if (low >= floor && low + pte <= ceiling) freeEntry(tlb, pmd);
     const next = low + pte;
     const puds = Math.floor(address / pud) * pud;
+    const free = low >= floor && next <= ceiling;
+    if (free && !announced) yield* access('free page tables', pteCell(pmd), WRITE);
+    announced ||= free;
+    if (free) freeEntry(tlb, pmd);
     if ((next >= end || next >= puds + pud) && puds >= floor && puds + pud <= ceiling) {
       freeEntry(tlb, pudSlot(mm, address));
     }
