@@ -62,7 +62,7 @@ export type Statement =
   | {
       readonly kind: 'on';
       readonly cond: Cond;
-      readonly then: readonly Statement[];
+      readonly body: readonly Statement[];
       readonly otherwise: readonly Statement[];
       readonly pos: Pos;
     }

@@ -264,13 +264,13 @@ export class LitmusGrammar extends EmbeddedActionsParser {
   readonly on: () => Statement = this.RULE('on', (): Statement => {
     const start = this.CONSUME(t.On);
     const cond = this.SUBRULE(this.cond);
-    const then = this.SUBRULE(this.block);
+    const body = this.SUBRULE(this.block);
     let otherwise: Statement[] = [];
     this.OPTION(() => {
       this.CONSUME(t.Else);
       otherwise = this.SUBRULE2(this.block);
     });
-    return { kind: 'on', cond, then, otherwise, pos: posOf(start) };
+    return { kind: 'on', cond, body, otherwise, pos: posOf(start) };
   });
 
   readonly loop: () => Statement = this.RULE('loop', (): Statement => {

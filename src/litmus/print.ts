@@ -72,7 +72,7 @@ export function showStatement(statement: Statement): string {
     case 'set':
       return `${statement.into} = ${showOperand(statement.value)}`;
     case 'on': {
-      const text = `on ${showCond(statement.cond)} ${showBlock(statement.then)}`;
+      const text = `on ${showCond(statement.cond)} ${showBlock(statement.body)}`;
       return statement.otherwise.length === 0
         ? text
         : `${text} else ${showBlock(statement.otherwise)}`;

@@ -159,7 +159,7 @@ export class Scope {
   #children(body: readonly Statement[], parent: Strand): void {
     for (const s of body) {
       if (s.kind === 'on') {
-        this.#children(s.then, parent);
+        this.#children(s.body, parent);
         this.#children(s.otherwise, parent);
       } else if (s.kind === 'loop') {
         this.#children(s.body, parent);
@@ -176,7 +176,7 @@ export class Scope {
   #collect(body: readonly Statement[], strand: Strand): void {
     for (const s of body) {
       if (s.kind === 'on') {
-        this.#collect(s.then, strand);
+        this.#collect(s.body, strand);
         this.#collect(s.otherwise, strand);
       } else if (s.kind === 'loop') {
         this.#collect(s.body, strand);

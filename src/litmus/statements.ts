@@ -76,7 +76,7 @@ export class Compiler {
 
   #on(s: Statement & { readonly kind: 'on' }, strand: Strand, inLoop: boolean): Code {
     const cond = compileCond(this.scope, strand, s.cond);
-    const then = this.block(s.then, strand, inLoop);
+    const then = this.block(s.body, strand, inLoop);
     const otherwise = this.block(s.otherwise, strand, inLoop);
     const text = showCond(s.cond);
     return function* (run, task) {
