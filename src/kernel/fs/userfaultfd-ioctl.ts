@@ -153,7 +153,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_API_STRUCT,
     modes: {},
     handler: uffdApi,
-    gap: 'EVENT_REMAP is accepted; mremap(2), which it reports, is not modelled yet.',
+    gap: 'EVENT_REMAP is accepted; what it reports, a move by mremap(2), is not modelled yet.',
   },
   {
     cmd: UFFDIO_REGISTER,

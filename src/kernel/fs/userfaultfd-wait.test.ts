@@ -10,10 +10,11 @@ import type { UffdMsg } from '../../uapi/userfaultfd.ts';
 import { runStepChecks } from '../check/table.ts';
 import { forkTask } from '../core/create.ts';
 import { SCRATCH_BASE, type Task } from '../core/task.ts';
+import { faultAddress, USER_READ } from '../mm/fault.ts';
 import { doMadvise } from '../mm/madvise.ts';
 import { doMunmap } from '../mm/munmap.ts';
 import { pteSlot } from '../mm/pgtable.ts';
-import { userLoad, userStore } from '../mm/user-access.ts';
+import { copyFromUser, userLoad, userStore } from '../mm/user-access.ts';
 import { mutationPatches, patchByName } from '../patches/table.ts';
 import type { Patch } from '../seam.ts';
 import { sysRead } from '../syscall/read.ts';
@@ -354,4 +355,112 @@ describe('fork', () => {
     expect([vma?.uffd, (vma?.flags ?? 0) & 0x1200]).toEqual([null, 0]);
     expect(kit.maps()).toEqual(['0-4 missing wp']);
   });
+});
+
+describe('who may wait', () => {
+  function blocked(
+    flags: number,
+    body: (task: Task, log: Log) => Steps<void>,
+  ): Scene & {
+    readonly task: Task;
+  } {
+    const kit = new Kit();
+    kit.map(0, 4);
+    const fd = kit.uffd(0, flags);
+    kit.ioctl(fd, 'REGISTER', { ...kit.range(0, 4), mode: 1 });
+    const log: Log = {};
+    const task = kit.thread('toucher', (t) => body(t, log));
+    return { kit, fd, log, task };
+  }
+
+  test('a signal takes a user fault off its queue: the handler runs before the access is tried again', () => {
+    const { kit, fd, task, log } = blocked(O_NONBLOCK, function* (t, l): Steps<void> {
+      l['fault'] = yield* faultAddress(t, A, USER_READ);
+    });
+    expect(kit.world.sched.execute(FIRST, 1000)).toBe('stuck');
+    expect(kit.ctx(fd).pendingFaults.length).toBe(1);
+    if (task.thread !== null) task.thread.signal = 'pending';
+    expect(kit.world.sched.execute(FIRST, 1000)).toBe('done');
+    expect([log['fault'], kit.ctx(fd).pendingFaults]).toEqual([null, []]);
+  });
+
+  test('copy_from_user waits like a user fault', () => {
+    const { kit, fd, log } = blocked(O_NONBLOCK, function* (task, l): Steps<void> {
+      l['got'] = yield* copyFromUser(task, A, 4);
+    });
+    expect(kit.world.sched.execute(FIRST, 1000)).toBe('stuck');
+    kit.ioctl(fd, 'ZEROPAGE', kit.range(0, 1));
+    expect(kit.world.sched.execute(FIRST, 1000)).toBe('done');
+    expect(log['got']).toEqual(new Uint8Array(4));
+  });
+
+  test('with UFFD_USER_MODE_ONLY it does not: EFAULT and no message', () => {
+    const { kit, fd, log } = blocked(O_NONBLOCK | 1, function* (task, l): Steps<void> {
+      l['got'] = yield* copyFromUser(task, A, 4);
+    });
+    expect(kit.world.sched.execute(FIRST, 1000)).toBe('done');
+    expect([log['got'], kit.ctx(fd).pendingFaults]).toEqual([-14, []]);
+  });
+});
+
+describe('COPY whose source has to be faulted in', () => {
+  const SOURCE = A + 8 * P;
+
+  test('drops its locks for that, and brings the data', () => {
+    const kit = new Kit();
+    kit.map(0, 2);
+    kit.map(8, 2);
+    kit.store(9, 7);
+    const fd = kit.uffd();
+    kit.ioctl(fd, 'REGISTER', { ...kit.range(0, 2), mode: 1 });
+    expect(kit.slot(8)).toBe('none');
+    expect(kit.ioctl(fd, 'COPY', { dst: A, src: SOURCE, len: 2 * P })).toMatchObject({ result: 0 });
+    expect([kit.load(0), kit.load(1), kit.slot(8)]).toEqual([0, 7, 'present young special']);
+    expect(kit.census()).toBeNull();
+  });
+
+  test('looks at its destination again: a page that was unmapped meanwhile gets nothing', () => {
+    const build: Build = ({ kit, fd, log }) => {
+      kit.map(1, 1);
+      kit.map(8, 2);
+      kit.ioctl(fd, 'REGISTER', { ...kit.range(0, 2), mode: 1 });
+      kit.thread('filler', function* (task): Steps<void> {
+        const copy = { dst: A, src: SOURCE, len: 2 * P };
+        const { result, out } = yield* ioctlAs(task, fd, 'COPY', copy);
+        log['copy'] = `${result} ${out['copy']}`;
+      });
+      kit.thread('unmapper', function* (task): Steps<void> {
+        yield* doMunmap(task.mmOrDie, A + P, P);
+      });
+    };
+    const today = outcomes(0, 1, build);
+    expect(today.exhausted).toBe(true);
+    expect([...today.all.keys()].sort()).toEqual([
+      '{"copy":"0 8192"}',
+      '{"copy":"EAGAIN 4096"}',
+      '{"copy":"ENOENT -2"}',
+    ]);
+    const without = mutationPatches().filter((p) => p.name === 'without-mfill.dstStillValid');
+    const before = outcomes(0, 1, build, without);
+    const extra = [...before.all.keys()].filter((k) => !today.all.has(k));
+    expect(extra.length).toBeGreaterThan(0);
+  });
+});
+
+test('two COPYs of one page: one wins, and without the look under the lock a page is lost', () => {
+  const build: Build = ({ kit, fd, log }) => {
+    for (const name of ['a', 'b']) {
+      kit.thread(name, function* (task): Steps<void> {
+        const copy = { dst: A, src: SCRATCH_BASE + 1024, len: P };
+        log[name] = (yield* ioctlAs(task, fd, 'COPY', copy)).result;
+      });
+    }
+  };
+  const today = outcomes(0, 1, build);
+  expect(today.exhausted).toBe(true);
+  expect([...today.all.keys()].every((k) => k.includes('EEXIST') && k.includes(':0'))).toBe(true);
+  const without = mutationPatches().filter((p) => p.name === 'without-mfill.slotFree');
+  expect([...outcomes(0, 1, build, without).all.keys()].every((k) => k.includes('EEXIST'))).toBe(
+    false,
+  );
 });
