@@ -104,7 +104,7 @@ export function registerRun(program: Command): void {
       'translator',
     )
     .configureOutput({ outputError: (text) => say(text.replace(/^error: /, '').trimEnd()) })
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : STATUS_BAD_INPUT))
+    .showHelpAfterError(false)
     .action(async (path: string, args: readonly string[], options: Options) => {
       const status = await runProgram(path, args, options);
       process.exit(status);

@@ -66,6 +66,11 @@ export interface GuestHooks {
   onKill(task: Task, info: SigInfo, pc: number, fault: LastFault | null): void;
 }
 
+/** What is left of a thread's turn, in instructions; a trap counts for as many as it takes on the clock. */
+interface Slice {
+  left: number;
+}
+
 export function* guestThread(
   guest: GuestMachine,
   task: Task,
@@ -80,11 +85,13 @@ export function* guestThread(
     new DataView(tid.buffer).setInt32(0, task.tid, true);
     yield* copyToUser(task, task.setChildTid, tid);
   }
+  const slice: Slice = { left: 0 };
   while (!task.exiting && task.group.exitStatus === null) {
     if (task.thread?.signal !== 'none' || context.syscall !== null) {
       if (!(yield* deliverSignals(task, context, trampoline, onKill))) break;
     }
-    yield* userMode(guest, task, context, hooks);
+    yield* userMode(guest, task, context, hooks, slice);
+    if (slice.left <= 0 && !task.exiting) yield* giveWay('end of slice');
   }
   yield* doExit(task);
 }
@@ -95,12 +102,12 @@ function* userMode(
   task: Task,
   context: GuestContext,
   hooks: GuestHooks,
+  slice: Slice,
 ): Steps<void> {
-  const cause = execute(guest, task, context, hooks);
+  const cause = execute(guest, task, context, hooks, slice);
+  if (cause === TRAP_BUDGET) return;
+  slice.left -= TRAP_NS;
   switch (cause) {
-    case TRAP_BUDGET:
-      yield* giveWay('end of slice');
-      return;
     case TRAP_ECALL:
       world.machine.clock.advance(TRAP_NS);
       yield* systemCall(task, context, hooks);
@@ -120,12 +127,14 @@ function execute(
   task: Task,
   context: GuestContext,
   hooks: GuestHooks,
+  slice: Slice,
 ): TrapCause {
-  const slice = hooks.slice();
+  if (slice.left <= 0) slice.left = hooks.slice();
   guest.enterTask(task, context);
   const before = context.instret();
-  const cause = guest.execute(task, slice);
+  const cause = guest.execute(task, slice.left);
   const retired = context.instret() - before;
+  slice.left -= retired;
   hooks.onRetired(retired);
   world.machine.clock.advance(retired);
   return cause;

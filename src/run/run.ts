@@ -202,7 +202,10 @@ export class Run implements Oracle {
   }
 
   #slice(): number {
-    const left = this.#request.maxInstructions - this.#instructions;
+    const { maxInstructions, timeoutNs } = this.#request;
+    // An instruction takes a nanosecond of the virtual clock.
+    const time = timeoutNs - this.world.machine.clock.now + 1;
+    const left = Math.min(maxInstructions - this.#instructions, time);
     if (this.#request.seed === 0) return Math.max(1, Math.min(left, FIXED_SLICE));
     const longest = this.#prng.below(4) === 0 ? SHORT_SLICE : LONG_SLICE;
     return Math.max(1, Math.min(left, 1 + this.#prng.below(longest)));

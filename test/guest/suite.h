@@ -45,4 +45,15 @@ void test_malloc(void);
 void test_float(void);
 void test_jump(void);
 void test_tls(void);
+void test_fair(void);
+void test_calls(void);
+void test_touch(void);
+void test_loop(void);
+
+void way_hang(void);
+void way_spin(void);
+void way_cat(void);
+void way_yes(void);
+void way_unknown(void);
+void way_who(void);
 #endif

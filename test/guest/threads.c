@@ -122,3 +122,25 @@ void test_tls(void)
 	}
 	SAY("main has %d, destructors saw %d", own, destroyed);
 }
+
+static int go_on, calls;
+static void *call_until_told(void *unused)
+{
+	while (!__atomic_load_n(&go_on, __ATOMIC_SEQ_CST)) {
+		syscall(SYS_getppid);
+		__atomic_fetch_add(&calls, 1, __ATOMIC_SEQ_CST);
+	}
+	return unused;
+}
+
+/* A thread that never waits, only calls, does not keep the others from running. */
+void test_fair(void)
+{
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, call_until_told, NULL) == 0);
+	while (__atomic_load_n(&calls, __ATOMIC_SEQ_CST) == 0)
+		sched_yield();
+	__atomic_store_n(&go_on, 1, __ATOMIC_SEQ_CST);
+	CHECK(pthread_join(thread, NULL) == 0);
+	SAY("told");
+}

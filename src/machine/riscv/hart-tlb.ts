@@ -41,7 +41,7 @@ export class HartTlb implements Tlb {
     this.#base = (hart + HART_TLB) / 4;
     this.#hostOf = hostOf;
     this.#onWritable = onWritable;
-    for (let index = 0; index < TLB_ENTRIES; index++) this.#clear(index);
+    this.#words.fill(-1, this.#base, this.#base + (TLB_ENTRIES * TLB_ENTRY_BYTES) / 4);
   }
 
   lookup(vpn: number): number {
