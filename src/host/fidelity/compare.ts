@@ -13,10 +13,11 @@ export interface Divergence {
   readonly unmodelled: boolean;
 }
 
-const NOT_MODELLED = '= -38';
+const NOT_MODELLED: ReadonlySet<string> = new Set(['= -38', 'H -38']);
 
 const KINDS: Readonly<Record<string, string>> = {
   '=': 'result',
+  H: 'helper',
   V: 'mappings',
   P: 'pagemap',
   F: 'data',
@@ -32,7 +33,7 @@ export function compare(live: Transcript, model: Transcript): Divergence | null 
     if (theirs.startsWith('=') || ours.startsWith('=') || theirs.startsWith('F')) operation++;
     if (theirs !== ours) {
       const letter = ours.startsWith('i') ? 'i' : (theirs[0] ?? '');
-      const unmodelled = ours === NOT_MODELLED;
+      const unmodelled = NOT_MODELLED.has(ours);
       return { operation, what: KINDS[letter] ?? 'end', live: theirs, model: ours, unmodelled };
     }
   }

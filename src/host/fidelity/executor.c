@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -37,8 +40,10 @@
 #define SLOTS 2
 
 static unsigned char source[SOURCE_PAGES * PAGE] __attribute__((aligned(4096)));
-static char out[1 << 16];
-static size_t out_len;
+#define OUT_BYTES (1 << 16)
+/* Each thread speaks into a buffer of its own. */
+static __thread char *out;
+static __thread size_t out_len;
 
 static struct op {
   char name[24];
@@ -53,9 +58,16 @@ static int me, alive[2] = {1, 0};
 static int turn[2][2];
 static pid_t child;
 
-static sigjmp_buf back;
-static volatile sig_atomic_t caught;
-static siginfo_t caught_info;
+static __thread sigjmp_buf back;
+static __thread volatile sig_atomic_t caught;
+static __thread siginfo_t caught_info;
+
+/* The helper thread: performs operations that may wait. What it said is in helper_out once its job is done. */
+enum { IDLE, RUNS, DONE };
+static int job = IDLE;
+static const struct op *job_op;
+static char *helper_out;
+static int helper_stat = -1;
 
 static void flush(void) {
   for (size_t done = 0; done < out_len;) {
@@ -66,7 +78,7 @@ static void flush(void) {
   out_len = 0;
 }
 
-#define say(...) (out_len += snprintf(out + out_len, sizeof out - out_len, __VA_ARGS__))
+#define say(...) (out_len += snprintf(out + out_len, OUT_BYTES - out_len, __VA_ARGS__))
 
 static void on_signal(int signo, siginfo_t *info, void *context) {
   (void)context;
@@ -251,13 +263,83 @@ static void say_pagemap(void) {
   say("\n");
 }
 
+static void *helper_main(void *unused) {
+  static char buffer[OUT_BYTES];
+  char path[64];
+  (void)unused;
+  out = helper_out = buffer;
+  snprintf(path, sizeof path, "/proc/self/task/%ld/stat", syscall(SYS_gettid));
+  helper_stat = open(path, O_RDONLY | O_CLOEXEC);
+  __atomic_store_n(&job, IDLE, __ATOMIC_SEQ_CST);
+  for (;;) {
+    int now = __atomic_load_n(&job, __ATOMIC_SEQ_CST);
+    if (now != RUNS) {
+      syscall(SYS_futex, &job, FUTEX_WAIT, now, NULL, NULL, 0);
+      continue;
+    }
+    out_len = 0;
+    perform(job_op);
+    __atomic_store_n(&job, DONE, __ATOMIC_SEQ_CST);
+  }
+  return NULL;
+}
+
+static char helper_state(void) {
+  char text[512];
+  ssize_t n = pread(helper_stat, text, sizeof text - 1, 0);
+  if (n <= 0) return '?';
+  text[n] = 0;
+  return strrchr(text, ')')[2];
+}
+
+/* Until the helper has done its job or sleeps in the middle of it. Who wakes it makes it runnable at once. */
+static void settle(void) {
+  for (int asleep = 0; __atomic_load_n(&job, __ATOMIC_SEQ_CST) == RUNS && asleep < 3;) {
+    char state = helper_state();
+    asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
+    sched_yield();
+  }
+}
+
+static void start_helper(void) {
+  pthread_t thread;
+  job = RUNS;
+  if (pthread_create(&thread, NULL, helper_main, NULL) != 0) _exit(91);
+  while (__atomic_load_n(&job, __ATOMIC_SEQ_CST) != IDLE) sched_yield();
+}
+
+/* "~store 0 1": the helper performs it. */
+static void hand_over(const struct op *o) {
+  static struct op copy;
+  if (me != 0 || job == RUNS) {
+    say("= busy\n");
+    return;
+  }
+  copy = *o;
+  memmove(copy.name, copy.name + 1, sizeof copy.name - 1);
+  job_op = &copy;
+  __atomic_store_n(&job, RUNS, __ATOMIC_SEQ_CST);
+  syscall(SYS_futex, &job, FUTEX_WAKE, 1, NULL, NULL, 0);
+  say("= handed over\n");
+}
+
+/* What became of the helper's last job. */
+static void say_helper(void) {
+  if (me != 0 || helper_stat < 0) return;
+  settle();
+  if (job == DONE) say("H %s", helper_out + 2);
+  else say("H %s\n", job == RUNS ? "waits" : "idle");
+}
+
 static void say_state(void) {
+  say_helper();
   say_mappings();
   say_pagemap();
 }
 
 /* A hash of what every page that is there and may be read holds: reading those faults nowhere. */
 static void say_data(void) {
+  say_helper();
   say("F");
   for (int page = 0; page < PAGES; page++) {
     uint64_t word = 0;
@@ -357,9 +439,10 @@ static int perform_all(void) {
       give_turn(0, -at);
       _exit(0);
     } else if (IS("exit")) say("= alone\n");
+    else if (o->name[0] == '~') hand_over(o);
     else perform(o);
     if (at < op_count) say_state();
-    if (out_len > sizeof out / 2) flush();
+    if (out_len > OUT_BYTES / 2) flush();
   }
   return at;
 }
@@ -380,7 +463,11 @@ static void finish(int at) {
 }
 
 static void run_program(void) {
+  static char buffer[OUT_BYTES];
+  out = buffer;
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  for (int at = 0; at < op_count && helper_stat < 0; at++)
+    if (ops[at].name[0] == '~') start_helper();
   move_heap();
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
   sigaction(SIGSEGV, &action, NULL);

@@ -9,6 +9,7 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   ARENA_PAGES,
   HEAP_PAGE,
+  HELPER,
   type Operation,
   type Program,
   SOURCE_OFFSET,
@@ -28,8 +29,25 @@ const FEATURE_THREAD_ID = 1 << 8;
 const FEATURE_EXACT_ADDRESS = 1 << 11;
 const FEATURE_WP_UNPOPULATED = 1 << 13;
 const FEATURE_WP_ASYNC = 1 << 15;
+/** REMAP, REMOVE, UNMAP. */
+const EVENTS: readonly number[] = [1 << 2, 1 << 3, 1 << 6];
+/** Operations that wait for a fault to be resolved or an event to be read. */
+const MAY_WAIT: ReadonlySet<string> = new Set([
+  'load',
+  'store',
+  'madvise',
+  'munmap',
+  'mmap',
+  'mremap',
+  'brk',
+]);
 /** Longer than user space, and lengths that wrap around its end. */
 const TOO_LONG = 2 ** 47;
+
+/** Pages of one UFFDIO_COPY, so that its source stays inside the buffer. */
+const LONGEST_COPY = 4;
+const REGISTER_MODES: readonly number[] = [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 0, 4, 5, 9];
+const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
 
 /** Kinds of operations that a run can be limited to. */
 export const FAMILIES = {
@@ -75,8 +93,8 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   copy: 7,
   zeropage: 4,
   writeprotect: 10,
-  read: 1,
-  poll: 1,
+  read: 3,
+  poll: 2,
   close: 1,
 };
 
@@ -87,7 +105,10 @@ export interface GenerateOptions {
   readonly without: ReadonlySet<string>;
 }
 
-/** A program that never waits: every userfaultfd answers faults with SIGBUS and is never asked for events. */
+/**
+ * A program whose main thread never waits. Half of those with userfaultfd have every fault answered with SIGBUS and ask
+ * for no events; in the others a helper thread performs what may wait.
+ */
 export function randomProgram(prng: Prng, options: GenerateOptions): Program {
   return new Draw(prng, options).program();
 }
@@ -98,6 +119,12 @@ class Draw {
   readonly #names: string[] = [];
   /** Ranges used before, in pages. */
   readonly #ranges: (readonly [start: number, pages: number])[] = [];
+  /** What is mapped and what is registered, as far as the generator keeps track of it. */
+  readonly #mapped = new Set<number>();
+  readonly #registered = new Set<number>();
+  #opened = 1;
+  /** Faults and events of this program wait to be read. */
+  #waits = false;
 
   constructor(prng: Prng, options: GenerateOptions) {
     this.#prng = prng;
@@ -112,17 +139,58 @@ class Draw {
 
   program(): Program {
     const program: Operation[] = [];
-    for (let i = this.#prng.below(3); i >= 0; i--) program.push(this.#mmap());
+    const add = (operation: Operation): void => {
+      program.push(operation);
+      this.#follow(operation);
+    };
+    for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
     if (this.#options.families.includes('userfaultfd')) {
-      program.push(...this.#open(0));
-      if (this.#chance(3)) program.push(...this.#open(1));
+      this.#waits = this.#chance(2);
+      for (const operation of this.#open(0)) add(operation);
+      if (this.#chance(3)) {
+        this.#opened = 2;
+        for (const operation of this.#open(1)) add(operation);
+      }
+      add({ op: 'register', args: [0, ...this.#range('mapped'), 1 + this.#prng.below(3)] });
     }
     while (program.length < this.#options.operations) {
       const name = this.#pick(this.#names);
-      if (name === 'uffd') program.push(...this.#open(this.#slot()));
-      else program.push(this.#operation(name));
+      if (name === 'uffd') for (const operation of this.#open(this.#slot())) add(operation);
+      else add(this.#waiting(this.#operation(name)));
     }
     return program.slice(0, this.#options.operations);
+  }
+
+  /** In programs that wait: operations that may do so go to the helper, and nothing else comes in their place. */
+  #waiting(operation: Operation): Operation {
+    const { op, args } = operation;
+    if (!this.#waits) return operation;
+    if (op === 'fork') return { op: 'read', args: [this.#slot(), 64] };
+    return MAY_WAIT.has(op) ? { op: `${HELPER}${op}`, args } : operation;
+  }
+
+  /** Keeps track of an operation as if it succeeded. */
+  #follow({ op: name, args }: Operation): void {
+    const op = name.replace(HELPER, '');
+    const [a = 0, b = 0, c = 0, d = 0] = args;
+    const pages = (start: number, size: number): number[] => {
+      const first = Math.floor(start / PAGE_SIZE);
+      const count = size > 0 && size < TOO_LONG ? Math.ceil(size / PAGE_SIZE) : 0;
+      return Array.from({ length: count }, (_, i) => first + i);
+    };
+    if (op === 'mmap' || op === 'munmap') {
+      for (const page of pages(a, b)) {
+        if (op === 'mmap') this.#mapped.add(page);
+        else this.#mapped.delete(page);
+        this.#registered.delete(page);
+      }
+    } else if (op === 'register' && (d & ~3) === 0) {
+      for (const page of pages(b, c)) if (this.#mapped.has(page)) this.#registered.add(page);
+    } else if (op === 'unregister') {
+      for (const page of pages(b, c)) this.#registered.delete(page);
+    } else if (op === 'close') {
+      this.#registered.clear();
+    }
   }
 
   #operation(op: string): Operation {
@@ -132,7 +200,7 @@ class Draw {
       case 'munmap':
         return { op, args: this.#range() };
       case 'mprotect':
-        return { op, args: [...this.#range(), this.#prot()] };
+        return { op, args: [...this.#range('mapped'), this.#prot()] };
       case 'madvise':
         return this.#madvise();
       case 'mremap':
@@ -157,25 +225,29 @@ class Draw {
     const slot = this.#slot();
     switch (op) {
       case 'register':
-        return { op, args: [slot, ...this.#range(), this.#pick([1, 2, 3, 3, 3, 2, 0, 4, 5, 9])] };
+        return { op, args: [slot, ...this.#range('mapped'), this.#pick(REGISTER_MODES)] };
       case 'copy':
       case 'move': {
-        const [start = 0, size = 0] = this.#range(4);
-        return { op, args: [slot, start, this.#source(), size, this.#pick([0, 0, 2, 2, 1, 3, 4])] };
+        const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
+        const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
+        return { op, args: [slot, start, this.#source(), size, mode] };
       }
       case 'zeropage':
       case 'continue':
       case 'poison':
-        return { op, args: [slot, ...this.#range(4), this.#pick([0, 0, 0, 1, 2])] };
+        return {
+          op,
+          args: [slot, ...this.#range('registered', 4), this.#pick([0, 0, 0, 0, 1, 2])],
+        };
       case 'writeprotect':
-        return { op, args: [slot, ...this.#range(), this.#pick([1, 1, 1, 1, 0, 0, 2, 3, 4])] };
+        return { op, args: [slot, ...this.#range('registered'), this.#pick(WP_MODES)] };
       case 'read':
         return { op, args: [slot, this.#pick([32, 64, 31, 0, 100])] };
       case 'poll':
       case 'close':
         return { op, args: [slot] };
       default:
-        return { op, args: [slot, ...this.#range()] };
+        return { op, args: [slot, ...this.#range('registered')] };
     }
   }
 
@@ -186,7 +258,7 @@ class Draw {
     if (this.#chance(12)) flags |= MAP_NORESERVE;
     if (this.#chance(20)) flags |= MAP_STACK;
     if (this.#chance(40)) flags &= ~2;
-    const [start = 0, size = 0] = this.#range(24);
+    const [start = 0, size = 0] = this.#range('any', 24);
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
   }
 
@@ -194,13 +266,13 @@ class Draw {
     const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
     const often = [4, 4, 4, 4, 22, 23, 23, 24];
     const advice = this.#chance(2) ? this.#pick(often) : this.#pick([...known, 5, 99]);
-    const [start = 0, size = 0] = this.#range();
+    const [start = 0, size = 0] = this.#range('mapped');
     // Advice goes on over holes, so a length that reaches other mappings would ruin the process itself.
     return { op: 'madvise', args: [start, size >= TOO_LONG ? -PAGE_SIZE : size, advice] };
   }
 
   #mremap(): Operation {
-    const [start = 0, size = 0] = this.#range();
+    const [start = 0, size = 0] = this.#range('mapped');
     const [to = 0, wanted = 0] = this.#range();
     // Moving is not modelled yet: MAYMOVE only now and then, for its errors.
     const flags = this.#pick([0, 0, 0, 0, 0, 1, 2, 4, 8]);
@@ -211,36 +283,39 @@ class Draw {
 
   /** A handshake follows at once, now and then a wrong one. Always SIGBUS: nothing may wait. */
   #open(slot: number): Operation[] {
-    let features = FEATURE_SIGBUS;
+    let features = this.#waits ? 0 : FEATURE_SIGBUS;
+    if (this.#waits) for (const event of EVENTS) if (this.#chance(3)) features |= event;
     for (const feature of [FEATURE_WP_UNPOPULATED, FEATURE_THREAD_ID, FEATURE_EXACT_ADDRESS]) {
       if (this.#chance(3)) features |= feature;
     }
     if (this.#chance(4)) features |= FEATURE_WP_ASYNC;
     const flags = O_NONBLOCK | O_CLOEXEC | (this.#chance(6) ? 1 : 0);
-    const wrong = this.#chance(12);
+    const wrong = this.#chance(25);
     const opened: Operation = { op: 'uffd', args: [slot, wrong ? flags | 0x40 : flags] };
     const hands: Operation = { op: 'api', args: [slot, features, 0xaa] };
     const early: Operation = { op: 'api', args: [slot, features | (1 << 20), 0xab] };
     return wrong ? [opened, early] : [opened, hands];
   }
 
-  /** Offset and length in bytes: a range used before, one beside it, or a new one; seldom a wrong one. */
-  #range(longest = 12): readonly [number, number] {
-    let start = this.#prng.below(ARENA_PAGES);
-    let pages = 1 + this.#prng.below(longest);
-    if (this.#ranges.length > 0 && !this.#chance(3)) {
-      const [s, n] = this.#pick(this.#ranges);
-      const how = this.#prng.below(6);
-      if (how < 2) [start, pages] = [s, n];
-      else if (how === 2) start = s + n;
-      else if (how === 3) start = s - pages;
-      else start = s + this.#prng.below(n);
+  /**
+   * Offset and length in bytes: a range used before, one beside it, a new one, or most often one inside what is mapped
+   * or registered; seldom a wrong one.
+   */
+  #range(where: 'any' | 'mapped' | 'registered' = 'any', longest = 12): readonly [number, number] {
+    let [start, pages] = this.#near(longest);
+    const set = where === 'mapped' ? this.#mapped : this.#registered;
+    if (where !== 'any' && set.size > 0 && !this.#chance(6)) {
+      start = this.#pick([...set]);
+      if (this.#chance(3)) while (set.has(start - 1)) start--;
+      let run = 1;
+      while (set.has(start + run)) run++;
+      pages = this.#chance(3) ? run : 1 + this.#prng.below(Math.min(run, longest));
     }
     start = Math.min(Math.max(start, 0), ARENA_PAGES - 1);
-    pages = Math.max(1, Math.min(pages, ARENA_PAGES - start));
+    pages = Math.max(1, Math.min(pages, longest, ARENA_PAGES - start));
     this.#ranges.push([start, pages]);
     const offset = start * PAGE_SIZE;
-    if (!this.#chance(25)) return [offset, pages * PAGE_SIZE];
+    if (!this.#chance(30)) return [offset, pages * PAGE_SIZE];
     const wrong: readonly (readonly [number, number])[] = [
       [offset + 8, pages * PAGE_SIZE],
       [offset, pages * PAGE_SIZE - 96],
@@ -251,15 +326,37 @@ class Draw {
     return this.#pick(wrong);
   }
 
+  /** A range used before, one beside it, or a new one; not yet cut to the arena. */
+  #near(longest: number): [start: number, pages: number] {
+    const start = this.#prng.below(ARENA_PAGES);
+    const pages = 1 + this.#prng.below(longest);
+    if (this.#ranges.length === 0 || this.#chance(3)) return [start, pages];
+    const [s, n] = this.#pick(this.#ranges);
+    switch (this.#prng.below(6)) {
+      case 0:
+      case 1:
+        return [s, n];
+      case 2:
+        return [s + n, pages];
+      case 3:
+        return [s - pages, pages];
+      default:
+        return [s + this.#prng.below(n), pages];
+    }
+  }
+
   #page(): number {
+    if (this.#registered.size > 0 && this.#chance(3)) return this.#pick([...this.#registered]);
+    if (this.#mapped.size > 0 && !this.#chance(6)) return this.#pick([...this.#mapped]);
     if (this.#ranges.length === 0 || this.#chance(8)) return this.#prng.below(ARENA_PAGES);
     const [start, pages] = this.#pick(this.#ranges);
     return Math.min(ARENA_PAGES - 1, start + this.#prng.below(pages));
   }
 
   #source(): number {
-    if (this.#chance(4)) return this.#page() * PAGE_SIZE;
-    const offset = this.#prng.below(SOURCE_PAGES - 5) * PAGE_SIZE;
+    // A source that waits for its own descriptor would stop the main thread.
+    if (!this.#waits && this.#chance(4)) return this.#page() * PAGE_SIZE;
+    const offset = this.#prng.below(SOURCE_PAGES - LONGEST_COPY) * PAGE_SIZE;
     return SOURCE_OFFSET + offset + (this.#chance(6) ? 16 : 0);
   }
 
@@ -273,7 +370,7 @@ class Draw {
   }
 
   #slot(): number {
-    return this.#chance(4) ? 1 : 0;
+    return this.#chance(this.#opened === 2 ? 4 : 40) ? 1 : 0;
   }
 
   #chance(n: number): boolean {

@@ -1,20 +1,24 @@
 /** Performs programs in Faultline and says of them what executor.c says of the kernel that runs. */
 import { at, must } from '../../base/assert.ts';
 import { runChecks } from '../../kernel/check/table.ts';
-import { createProcess, forkTask } from '../../kernel/core/create.ts';
+import { createProcess, createThread, forkTask } from '../../kernel/core/create.ts';
 import { doExit } from '../../kernel/core/exit.ts';
 import { SCRATCH_BASE, type Task } from '../../kernel/core/task.ts';
 import { enterWorld } from '../../kernel/current.ts';
 import type { FaultSignal } from '../../kernel/mm/fault.ts';
 import { userLoad, userStore } from '../../kernel/mm/user-access.ts';
+import type { Overrides } from '../../kernel/seam.ts';
 import { syscallByName } from '../../kernel/syscall/dispatch.ts';
 import { World } from '../../kernel/world.ts';
 import { type Geometry, PAGE_SIZE, REAL_GEOMETRY } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
+import type { Oracle } from '../../sched/sched.ts';
+import type { Thread } from '../../sched/thread.ts';
 import {
   ARENA,
   ARENA_PAGES,
   HEAP_PAGE,
+  HELPER,
   type Operation,
   type Program,
   SOURCE_OFFSET,
@@ -31,24 +35,37 @@ const STRUCT_AT = SCRATCH_BASE;
 const BUFFER_AT: number = SCRATCH_BASE + 1024;
 const SOURCE_AT: number = SCRATCH_BASE + PAGE_SIZE;
 
-/** What Faultline says of a program; a broken assertion or integrity check is a line of it. */
-export function performInModel(program: Program): Transcript {
-  return new Model().run(program);
+/** Helpers and set-up never race here, so the first that can run runs. */
+const FIRST: Oracle = {
+  pick: (_sched, enabled) => at(enabled, 0),
+  choose: () => 0,
+  stepped: () => undefined,
+};
+const HELPER_STEPS = 100_000;
+
+/**
+ * What Faultline says of a program; a broken assertion or integrity check is a line of it.
+ * @param overrides patched seams, to see that an older kernel differs
+ */
+export function performInModel(program: Program, overrides: Overrides | null = null): Transcript {
+  return new Model(program, overrides).run();
 }
 
 class Model {
-  readonly #world: World = new World({
-    geometry: GEOMETRY,
-    harts: 2,
-    exploring: false,
-    overrides: null,
-  });
+  readonly #program: Program;
+  readonly #world: World;
   readonly #tasks: (Task | null)[];
   #me = 0;
   readonly #uffds: number[][] = [[], []];
   readonly #lines: string[] = [];
+  /** The thread that performs what may wait; null in programs without such operations. */
+  readonly #helper: Task | null = null;
+  #job: Thread | null = null;
+  #helperSaid = 'idle';
 
-  constructor() {
+  constructor(program: Program, overrides: Overrides | null) {
+    this.#program = program;
+    this.#world = new World({ geometry: GEOMETRY, harts: 3, exploring: false, overrides });
     enterWorld(this.#world);
     const task = createProcess(this.#world, { name: 'program', hart: 0, owner: 0 });
     task.scratch = scratchWindow();
@@ -57,13 +74,17 @@ class Model {
     mm.brk = mm.startBrk;
     this.#tasks = [task, null];
     this.#uffds[0] = new Array<number>(UFFD_SLOTS).fill(-1);
+    if (program.some(({ op }) => op.startsWith(HELPER))) {
+      this.#helper = createThread(task, { name: 'helper', hart: 2, owner: 0 });
+      this.#helper.scratch = scratchWindow();
+    }
   }
 
-  run(program: Program): Transcript {
+  run(): Transcript {
     try {
-      for (const operation of program) {
+      for (const operation of this.#program) {
         this.#world.setupTask = this.#task;
-        this.#lines.push(`= ${this.#perform(operation)}`);
+        this.#lines.push(`= ${this.#step(operation)}`);
         this.#state();
         const wrong = runChecks(this.#world);
         if (wrong !== null) this.#lines.push(`integrity: ${wrong.name}: ${wrong.wrong}`);
@@ -90,50 +111,84 @@ class Model {
     return this.#world.sched.runAlone(steps);
   }
 
+  #step({ op, args }: Operation): string {
+    if (op === 'fork' || op === 'switch' || op === 'exit') return this.#process(op, args[0] ?? 0);
+    if (!op.startsWith(HELPER)) return this.#alone(this.#perform(this.#task, { op, args }));
+    const helper = this.#helper;
+    if (this.#me !== 0 || this.#job !== null || helper === null) return 'busy';
+    const { sched } = this.#world;
+    const job = sched.spawn('helper', this.#help(helper, { op: op.slice(1), args }));
+    helper.thread = job;
+    this.#world.taskOfThread.set(job.id, helper);
+    this.#job = job;
+    return 'handed over';
+  }
+
+  *#help(helper: Task, operation: Operation): Steps<void> {
+    this.#helperSaid = 'waits';
+    this.#helperSaid = yield* this.#perform(helper, operation);
+  }
+
   #state(): void {
+    this.#sayHelper();
     this.#lines.push(...this.#alone(stateLines(this.#task.mmOrDie)));
   }
 
+  /** Lets the helper go on as far as it comes. */
+  #sayHelper(): void {
+    if (this.#helper === null || this.#me !== 0) return;
+    const { sched } = this.#world;
+    if (this.#job !== null) sched.execute(FIRST, sched.steps + HELPER_STEPS);
+    if (this.#job?.done === true) this.#job = null;
+    this.#lines.push(`H ${this.#helperSaid}`);
+  }
+
   #final(): void {
+    this.#sayHelper();
     this.#lines.push(this.#alone(dataLine(this.#task.mmOrDie)));
     this.#state();
   }
 
-  #call(name: string, args: readonly number[]): number {
+  *#call(task: Task, name: string, args: readonly number[]): Steps<number> {
     const { handler } = must(syscallByName(name), `system call ${name}`);
-    return this.#alone(handler(this.#task, args));
+    return yield* handler(task, args);
   }
 
-  #perform({ op, args }: Operation): string {
+  *#perform(task: Task, { op, args }: Operation): Steps<string> {
     const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
     switch (op) {
       case 'mmap':
-        return this.#address(this.#call('mmap', [place(a), b, c, d, -1, 0]), b);
+        return yield* this.#address(
+          task,
+          yield* this.#call(task, 'mmap', [place(a), b, c, d, -1, 0]),
+          b,
+        );
       case 'mremap':
-        return this.#address(this.#call('mremap', [place(a), b, c, d, place(e)]), c);
+        return yield* this.#address(
+          task,
+          yield* this.#call(task, 'mremap', [place(a), b, c, d, place(e)]),
+          c,
+        );
       case 'munmap':
       case 'mprotect':
       case 'madvise':
-        return String(this.#call(op, [place(a), b, c]));
+        return String(yield* this.#call(task, op, [place(a), b, c]));
       case 'brk':
-        return offsetText(this.#call('brk', [place(a)]));
+        return offsetText(yield* this.#call(task, 'brk', [place(a)]));
       case 'load':
-        return accessText(this.#alone(userLoad(this.#task, place(a), 4)));
+        return accessText(yield* userLoad(task, place(a), 4));
       case 'store':
-        return accessText(this.#alone(userStore(this.#task, place(a), 4, b)));
-      case 'fork':
-      case 'switch':
-      case 'exit':
-        return this.#process(op, a);
+        return accessText(yield* userStore(task, place(a), 4, b));
       default:
-        return this.#userfault(op, args);
+        return yield* this.#userfault(task, op, args);
     }
   }
 
-  #address(result: number, size: number): string {
+  /** An address as a result; what came to lie outside the arena is unmapped again. */
+  *#address(task: Task, result: number, size: number): Steps<string> {
     if (result < 0) return String(result);
     if (result >= ARENA && result < ARENA + ARENA_PAGES * PAGE_SIZE) return offsetText(result);
-    this.#call('munmap', [result, size]);
+    yield* this.#call(task, 'munmap', [result, size]);
     return 'elsewhere';
   }
 
@@ -160,25 +215,27 @@ class Model {
     return '0';
   }
 
-  #userfault(op: string, args: readonly number[]): string {
+  *#userfault(task: Task, op: string, args: readonly number[]): Steps<string> {
     const [slot = 0, value = 0] = args;
     const fds = at(this.#uffds, this.#me);
     const fd = fds[slot] ?? -1;
-    const window = must(this.#task.scratch, 'scratch');
+    const window = must(task.scratch, 'scratch');
     switch (op) {
       case 'uffd': {
-        const made = this.#call('userfaultfd', [value]);
+        const made = yield* this.#call(task, 'userfaultfd', [value]);
         if (made < 0) return String(made);
-        if (fd >= 0) this.#call('close', [fd]);
+        if (fd >= 0) yield* this.#call(task, 'close', [fd]);
         fds[slot] = made;
         return '0';
       }
-      case 'close':
+      case 'close': {
         fds[slot] = -1;
-        return String(this.#call('close', [fd]));
+        return String(yield* this.#call(task, 'close', [fd]));
+      }
       case 'read': {
-        const count = this.#call('read', [fd, BUFFER_AT, value]);
-        return `${count}${messages(window.subarray(1024, 1024 + Math.max(0, count)))}`;
+        const count = yield* this.#call(task, 'read', [fd, BUFFER_AT, value]);
+        const from = BUFFER_AT - SCRATCH_BASE;
+        return `${count}${messages(window.subarray(from, from + Math.max(0, count)))}`;
       }
       case 'poll': {
         const view = new DataView(window.buffer, window.byteOffset);
@@ -186,21 +243,25 @@ class Model {
         for (let i = 0; i < 24; i++) view.setUint8(i, 0);
         view.setInt32(0, fd, true);
         view.setInt16(4, 5, true);
-        const ready = this.#call('ppoll', [STRUCT_AT, 1, STRUCT_AT + 8, 0, 8]);
+        const ready = yield* this.#call(task, 'ppoll', [STRUCT_AT, 1, STRUCT_AT + 8, 0, 8]);
         return ready < 0 ? String(ready) : `${ready} ${view.getInt16(6, true).toString(16)}`;
       }
-      default: {
-        const struct = must(STRUCTS[op], `operation ${op}`);
-        const view = new DataView(window.buffer, window.byteOffset);
-        const fields = struct.fields(args, place);
-        for (const [i, field] of fields.entries()) view.setBigInt64(i * 8, field, true);
-        let text = String(this.#call('ioctl', [fd, struct.command, STRUCT_AT]));
-        for (let i = struct.firstOut; i < fields.length; i++) {
-          text += ` ${view.getBigInt64(i * 8, true)}`;
-        }
-        return text;
-      }
+      default:
+        return yield* this.#ioctl(task, op, fd, args);
     }
+  }
+
+  *#ioctl(task: Task, op: string, fd: number, args: readonly number[]): Steps<string> {
+    const struct = must(STRUCTS[op], `operation ${op}`);
+    const window = must(task.scratch, 'scratch');
+    const view = new DataView(window.buffer, window.byteOffset);
+    const fields = struct.fields(args, place);
+    for (const [i, field] of fields.entries()) view.setBigInt64(i * 8, field, true);
+    let text = String(yield* this.#call(task, 'ioctl', [fd, struct.command, STRUCT_AT]));
+    for (let i = struct.firstOut; i < fields.length; i++) {
+      text += ` ${view.getBigInt64(i * 8, true)}`;
+    }
+    return text;
   }
 }
 

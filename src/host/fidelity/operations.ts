@@ -69,6 +69,14 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   close: ['slot'],
 };
 
+/** Before an operation's name: a helper thread performs it, since it may wait. */
+export const HELPER = '~';
+
+/** What operands an operation has. Throws for one that there is not. */
+export function operandsOf(op: string): readonly OperandKind[] {
+  return must(OPERATIONS[op.replace(HELPER, '')], `operation ${op}`);
+}
+
 /** What both sides say of a program: for each operation its result and the state after it, then final states. */
 export type Transcript = readonly string[];
 
@@ -86,7 +94,11 @@ export function parseProgram(text: string): Program {
       const value: unknown = JSON.parse(line);
       if (typeof value !== 'object' || value === null) throw new Error(`no operation: ${line}`);
       const { op, args } = value as Partial<Operation>;
-      if (typeof op !== 'string' || !Array.isArray(args) || !Object.hasOwn(OPERATIONS, op)) {
+      if (
+        typeof op !== 'string' ||
+        !Array.isArray(args) ||
+        !Object.hasOwn(OPERATIONS, op.replace(HELPER, ''))
+      ) {
         throw new Error(`no operation: ${line}`);
       }
       return { op, args };
@@ -99,7 +111,7 @@ export function printProgram(program: Program): string {
 
 /** For people: `mprotect(page 3, 2 pages, 0x1)`. */
 export function describe({ op, args }: Operation): string {
-  const kinds = must(OPERATIONS[op], `operation ${op}`);
+  const kinds = operandsOf(op);
   return `${op}(${args.map((arg, i) => describeOperand(kinds[i] ?? 'number', arg)).join(', ')})`;
 }
 

@@ -1,7 +1,7 @@
 /** Makes a failing program as short and plain as it gets: fewer operations first, then smaller operands. */
-import { at, must } from '../../base/assert.ts';
+import { at } from '../../base/assert.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { OPERATIONS, type OperandKind, type Operation, type Program } from './operations.ts';
+import { type OperandKind, type Operation, operandsOf, type Program } from './operations.ts';
 
 /** Says of each candidate whether it still fails. Many at once, since the executor is cheap to batch. */
 export type StillFails = (programs: readonly Program[]) => readonly boolean[];
@@ -52,7 +52,7 @@ function plainerOperands(program: Program, stillFails: StillFails): Program {
 function* plainer(program: Program): Generator<Program> {
   yield* withoutEmptyPages(program);
   for (const [i, operation] of program.entries()) {
-    const kinds = must(OPERATIONS[operation.op], operation.op);
+    const kinds = operandsOf(operation.op);
     for (const [j, kind] of kinds.entries()) {
       const value = operation.args[j] ?? 0;
       for (const simple of simpler(kind, value)) {
@@ -73,7 +73,7 @@ function* withoutEmptyPages(program: Program): Generator<Program> {
 }
 
 function movedDown({ op, args }: Operation, by: number): Operation | null {
-  const kinds = must(OPERATIONS[op], op);
+  const kinds = operandsOf(op);
   const moved = args.map((arg, i) => (kinds[i] === 'page' ? arg - by : arg));
   return moved.some((arg, i) => kinds[i] === 'page' && arg < 0) ? null : { op, args: moved };
 }
