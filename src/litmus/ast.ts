@@ -108,11 +108,11 @@ export interface Rule {
   readonly pos: Pos;
 }
 
-/** `with patch P breaks "rule"`, `on < 6.4 breaks "rule"`, `with patch P holds`. */
+/** `with patch P breaks "rule", "other"`, `on < 6.4 breaks "rule"`, `with patch P holds`. */
 export interface Expectation {
   readonly when: When;
-  /** The rule that is expected to break; null: none does. */
-  readonly breaks: string | null;
+  /** The rules that are expected to break, and no others; empty: none does. */
+  readonly breaks: readonly string[];
   readonly pos: Pos;
 }
 

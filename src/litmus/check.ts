@@ -74,6 +74,8 @@ export interface VariantReport {
   readonly shown: readonly string[];
   readonly outcomes: readonly OutcomeRow[];
   readonly broken: readonly BrokenRow[];
+  /** Rules that the file expects to break under this variant. */
+  readonly expected: readonly string[];
   /** Rules that were expected to break and did not, and `exists` that were not reached. */
   readonly missed: readonly string[];
   readonly hash: string;
@@ -140,9 +142,7 @@ class Search {
     const { test, variant } = compiled;
     this.hash = hashOf(test, variant);
     this.expected = new Set(
-      test.expectations
-        .filter((e) => isAbout(e.when, variant))
-        .flatMap((e) => (e.breaks === null ? [] : [e.breaks])),
+      test.expectations.filter((e) => isAbout(e.when, variant)).flatMap((e) => e.breaks),
     );
   }
 
@@ -200,8 +200,14 @@ class Search {
     const sampled = this.#options.strategy === 'random';
     const wanted = rules.filter((r) => r.rule.kind === 'exists').map((r) => r.rule.name);
     const unreached = wanted.filter((name) => !this.#reached.has(name));
-    const unbroken = [...this.expected].filter((name) => !this.#broken.has(name));
-    const missed = whole ? [...unreached, ...unbroken] : [];
+    // An `exists` that is expected to break is one that is not reached.
+    const never = whole ? unreached : [];
+    const unbroken = [...this.expected].filter(
+      (name) => !this.#broken.has(name) && !never.includes(name),
+    );
+    const missed = whole
+      ? [...unreached.filter((name) => !this.expected.has(name)), ...unbroken]
+      : [];
     const remarks = this.#remarks(explored, whole);
     const limited = explored.limited > 0 || !whole;
     return {
@@ -213,6 +219,7 @@ class Search {
       shown: this.compiled.shown.map((s) => s.name),
       outcomes: [...this.#outcomes.values()],
       broken,
+      expected: [...this.expected],
       missed,
       hash: this.hash,
     };
@@ -275,6 +282,7 @@ function skipped(search: Search, error: LitmusError): VariantReport {
     shown: [],
     outcomes: [],
     broken: [],
+    expected: [],
     missed: [],
     hash: search.hash,
   };

@@ -139,9 +139,9 @@ function checkExpectations(test: LitmusTest): void {
     ...CHECKS.map((c) => c.name),
   ]);
   for (const { breaks, pos } of test.expectations) {
-    if (breaks !== null && !names.has(breaks)) {
-      throw new LitmusError(`no rule is called "${breaks}"`, pos, didYouMean(breaks, names));
-    }
+    const unknown = breaks.find((name) => !names.has(name));
+    if (unknown === undefined) continue;
+    throw new LitmusError(`no rule is called "${unknown}"`, pos, didYouMean(unknown, names));
   }
 }
 

@@ -197,7 +197,7 @@ export class LitmusGrammar extends EmbeddedActionsParser {
               SEP: t.Comma,
               DEF: () =>
                 this.OR2([
-                  { ALT: () => patches.push(this.CONSUME2(t.Name).image) },
+                  { ALT: () => patches.push(this.SUBRULE(this.dotted)) },
                   { ALT: () => versions.push(this.SUBRULE2(this.version)) },
                 ]),
             });
@@ -221,9 +221,10 @@ export class LitmusGrammar extends EmbeddedActionsParser {
       {
         ALT: () => {
           const verb = this.CONSUME3(t.Name);
-          let breaks: string | null = null;
-          this.OPTION2(() => {
-            breaks = this.SUBRULE(this.text);
+          const breaks: string[] = [];
+          this.MANY_SEP({
+            SEP: t.Comma,
+            DEF: () => breaks.push(this.SUBRULE(this.text)),
           });
           this.ACTION(() => checkOutcome(verb, breaks));
           return { is: 'expectation', expectation: { when, breaks, pos } };
@@ -238,6 +239,16 @@ export class LitmusGrammar extends EmbeddedActionsParser {
       op = this.CONSUME(t.Compare).image as Comparison;
     });
     return { op, version: this.CONSUME(t.Version).image };
+  });
+
+  /** A patch's name; those of mutations hold a dot. */
+  readonly dotted: () => string = this.RULE('dotted', () => {
+    let name = this.CONSUME(t.Name).image;
+    this.MANY(() => {
+      this.CONSUME(t.Dot);
+      name += `.${this.CONSUME2(t.Name).image}`;
+    });
+    return name;
   });
 
   readonly block: () => Statement[] = this.RULE('block', () => {
@@ -618,9 +629,9 @@ function checkWith(what: IToken, patches: readonly string[], versions: readonly 
   );
 }
 
-function checkOutcome(verb: IToken, breaks: string | null): void {
-  if (verb.image === 'breaks' && breaks !== null) return;
-  if (verb.image === 'holds' && breaks === null) return;
+function checkOutcome(verb: IToken, breaks: readonly string[]): void {
+  if (verb.image === 'breaks' && breaks.length > 0) return;
+  if (verb.image === 'holds' && breaks.length === 0) return;
   throw new LitmusError(
     `expected a rule, \`breaks "rule"\` or \`holds\`, found \`${verb.image}\``,
     posOf(verb),

@@ -125,7 +125,8 @@ function named(rule: Rule, otherwise: string): string {
 }
 
 export function showExpectation(expectation: Expectation): string {
-  const outcome = expectation.breaks === null ? 'holds' : `breaks "${expectation.breaks}"`;
+  const names = expectation.breaks.map((name) => `"${name}"`).join(', ');
+  const outcome = names === '' ? 'holds' : `breaks ${names}`;
   return `${showWhen(expectation.when)} ${outcome}`;
 }
 

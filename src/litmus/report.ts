@@ -29,7 +29,7 @@ export function verdictText(report: VariantReport): string {
     case 'sampled':
       return 'holds in the sample';
     case 'expected':
-      return `breaks ${names(report.broken)}, as the file expects`;
+      return `breaks ${report.expected.map((name) => `"${name}"`).join(', ')}, as the file expects`;
     case 'bound':
       return 'nothing broken so far';
     case 'skipped':

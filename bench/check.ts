@@ -1,0 +1,53 @@
+/**
+ * How fast `check` explores: executions and steps a second, file by file, with integrity checks after each step and at
+ * the end only. Figures, no verdict: `node dist/bench/check.js [seconds a file]` after `npm run build`.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { explore } from '../src/explore/explore.ts';
+import { parseLitmus } from '../src/litmus/parse.ts';
+import { table } from '../src/litmus/report.ts';
+import { type Checks, LitmusProgram } from '../src/litmus/run-litmus.ts';
+import { compiledFor } from '../src/litmus/suite.ts';
+
+const seconds = Number(process.argv[2] ?? '2');
+
+interface Figure {
+  readonly executions: number;
+  readonly steps: number;
+}
+
+/** Explores again and again until the time is up; the first round warms the compiler up and does not count. */
+function measure(file: string, checks: Checks): Figure {
+  const test = parseLitmus(readFileSync(`litmus/${file}`, 'utf8'));
+  const program = new LitmusProgram(
+    compiledFor(test, { profile: '6.18', patches: [] }),
+    checks,
+    5_000,
+  );
+  const round = (limit: number): Figure & { readonly ms: number } => {
+    const begin = performance.now();
+    let executions = 0;
+    let steps = 0;
+    while (performance.now() - begin < limit) {
+      const explored = explore(program, { maxExecutions: 2_000 }, () =>
+        performance.now() - begin < limit ? undefined : 'stop',
+      );
+      executions += explored.executions + explored.blocked;
+      steps += explored.steps;
+    }
+    return { executions, steps, ms: performance.now() - begin };
+  };
+  round(seconds * 300);
+  const { executions, steps, ms } = round(seconds * 1_000);
+  return { executions: (executions / ms) * 1_000, steps: (steps / ms) * 1_000 };
+}
+
+const rows = [['file', 'executions/s', 'steps/s', 'executions/s (end)', 'steps/s (end)']];
+for (const file of readdirSync('litmus').sort()) {
+  if (!file.endsWith('.flt')) continue;
+  const step = measure(file, 'step');
+  const end = measure(file, 'end');
+  const figures = [step.executions, step.steps, end.executions, end.steps];
+  rows.push([file, ...figures.map((n) => String(Math.round(n)))]);
+}
+process.stdout.write(`${table(rows, '').join('\n')}\n`);

@@ -1,0 +1,60 @@
+/**
+ * Goal: every re-validation that the kernel makes is needed. Each is removed in turn, and the litmus file named here
+ * must notice; the ones that no file can notice are argued in docs/mutations.md.
+ */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { mutationPatches } from '../../src/kernel/patches/table.ts';
+import { DEFAULT_OPTIONS } from '../../src/litmus/check.ts';
+import { parseLitmus } from '../../src/litmus/parse.ts';
+import { runVariant } from '../../src/litmus/suite.ts';
+
+const FINDERS: Readonly<Record<string, string>> = {
+  'without-mmap-lock.vmaStillThere': 'munmap-vs-fault',
+  'without-userfaultfd.mustWait': 'fill-wakes',
+  'without-memory.slotSameOnInstall': 'two-writers',
+  'without-memory.mayFillMissing': 'fill-wakes',
+  'without-memory.slotSameBeforeWp': 'fork-two-writers',
+  'without-memory.slotSameAfterCopy': 'protect-vs-cow',
+  'without-mprotect.flushProtection': 'stale-tlb',
+  'without-mfill.dstValid': 'copy-not-registered',
+  'without-mfill.dstStillValid': 'copy-vs-remap',
+  'without-mfill.notChanging': 'copy-vs-unmap-event',
+  'without-mfill.stillNotChanging': 'slow-copy-vs-unmap-event',
+  'without-mfill.slotFree': 'first-touch-vs-copy',
+  'without-mwriteprotect.notChanging': 'wp-vs-unmap-event',
+  'without-userfaultfd.fillNotChanging': 'changing-comes-first',
+  'without-userfaultfd.wpNotChanging': 'changing-comes-first',
+  'without-madvise.vmaAfterRemove': 'copy-vs-dontneed',
+  'without-zap.tableStillThere': 'table-reclaim-twice',
+  'without-zap.tableStillEmpty': 'table-reclaim',
+};
+
+const ARGUED = argued();
+
+/** Headings of docs/mutations.md are the names of what it argues. */
+function argued(): Set<string> {
+  const text = readFileSync('docs/mutations.md', 'utf8');
+  return new Set([...text.matchAll(/^### (without-\S+)$/gm)].map(([, name]) => name ?? ''));
+}
+
+const patches = mutationPatches();
+
+test('every re-validation has a file that needs it, or an argument why none can', () => {
+  const uncovered = patches.map((p) => p.name).filter((n) => !(n in FINDERS) && !ARGUED.has(n));
+  expect(uncovered).toEqual([]);
+});
+
+test('nothing is listed that is no re-validation', () => {
+  const names = new Set(patches.map((p) => p.name));
+  expect([...Object.keys(FINDERS), ...ARGUED].filter((n) => !names.has(n))).toEqual([]);
+});
+
+test.each(
+  Object.entries(FINDERS).filter(([patch]) => patches.some((p) => p.name === patch)),
+)('%s is noticed by %s', (patch, file) => {
+  const text = readFileSync(`litmus/${file}.flt`, 'utf8');
+  const variant = { profile: '6.18', patches: [patch] };
+  const report = runVariant(parseLitmus(text), variant, { ...DEFAULT_OPTIONS, max: 20_000 });
+  expect(['broken', 'expected']).toContain(report.verdict);
+});
