@@ -19,7 +19,8 @@ import {
 import type { Op } from '../sched/op.ts';
 import type { Ending, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
-import { History, independent, int } from './history.ts';
+import { independent, int } from './footprint.ts';
+import { History } from './history.ts';
 import {
   byDefault,
   lowestOf,

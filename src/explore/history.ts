@@ -5,81 +5,21 @@
  * one more than the depth of t's latest event that happened before it (or is it). Events are pushed and popped like a
  * stack, so that executions that share a prefix share the work done for it.
  */
-import { FaultlineBug } from '../base/assert.ts';
+import { entryCell, entryKind, LOCK_W, UNLOCK_W, WRITE } from '../sched/cell.ts';
 import {
-  cellClass,
-  entryCell,
-  entryKind,
-  KINDS,
-  LOCK_R,
-  LOCK_W,
-  ORDERED_AFTER,
-  PASS,
-  RACES_WITH,
-  TRY_R,
-  TRY_W,
-  UNLOCK_W,
-  WRITE,
-} from '../sched/cell.ts';
-import { CELL_THREAD } from '../sched/sched.ts';
+  EXCLUSIVE,
+  grown,
+  int,
+  isEnd,
+  KIND_BITS,
+  KIND_MASK,
+  LOCK_KINDS,
+  ORDERED,
+  RACES,
+  SUPPOSED,
+  SUPPOSED_KIND,
+} from './footprint.ts';
 import { MAX_THREADS } from './strategy.ts';
-
-/** Accesses are kept as `cell number * 16 + kind`, cells being numbered as they are met. */
-const KIND_BITS = 4;
-const KIND_MASK = (1 << KIND_BITS) - 1;
-const LOCK_KINDS = (1 << LOCK_R) | (1 << LOCK_W) | (1 << PASS);
-/** Kinds that leave the cell to nobody else: an acquisition after one of these could have come before it. */
-const EXCLUSIVE = (1 << LOCK_W) | (1 << PASS);
-
-/** In place of the scheduler's entry: an access that the step made in another order, not in this one. */
-const SUPPOSED = -1;
-
-const RACES = Int32Array.from({ length: KINDS }, (_, kind) => RACES_WITH[kind] ?? 0);
-const ORDERED = Int32Array.from({ length: KINDS }, (_, kind) => ORDERED_AFTER[kind] ?? 0);
-
-/** What an access is taken for that happened in another order only: a look, where it would have taken a lock. */
-const SUPPOSED_KIND = Int32Array.from({ length: KINDS }, (_, kind) => {
-  if (kind === LOCK_W || kind === PASS) return TRY_W;
-  if (kind === LOCK_R) return TRY_R;
-  return kind;
-});
-
-function isEnd(raw: number): boolean {
-  return cellClass(entryCell(raw)) === CELL_THREAD;
-}
-
-/** Whether two footprints, as ranges of interned accesses, hold a race. */
-export function independent(
-  a: Int32Array,
-  aFrom: number,
-  aTo: number,
-  b: Int32Array,
-  bFrom: number,
-  bTo: number,
-): boolean {
-  for (let i = aFrom; i < aTo; i++) {
-    const x = int(a, i);
-    for (let j = bFrom; j < bTo; j++) {
-      const y = int(b, j);
-      if ((x ^ y) >> KIND_BITS !== 0) continue;
-      if ((int(RACES, x & KIND_MASK) & (1 << (y & KIND_MASK))) !== 0) return false;
-    }
-  }
-  return true;
-}
-
-/** Reads a typed array at an index that must be inside. */
-export function int(from: Int32Array, index: number): number {
-  const value = from[index];
-  if (value === undefined) throw new FaultlineBug(`BUG: index ${index} of ${from.length}`);
-  return value;
-}
-
-function grown(old: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
-  const bigger = new Int32Array(Math.max(length, old.length * 2));
-  bigger.set(old);
-  return bigger;
-}
 
 export class History {
   /** Events so far. */
@@ -143,8 +83,8 @@ export class History {
 
   /** The footprint of an event, for messages. */
   footprintAt(depth: number): number[] {
-    const raw = this.#raw.subarray(int(this.from, depth), int(this.from, depth + 1));
-    return [...raw].filter((entry) => entry !== SUPPOSED);
+    const { [depth]: from, [depth + 1]: to } = this.from;
+    return [...this.#raw.subarray(from, to)].filter((entry) => entry !== SUPPOSED);
   }
 
   /**
@@ -239,8 +179,7 @@ export class History {
       if (!this.#sure) continue;
       const row = depth * MAX_THREADS;
       for (let t = 0; t < this.threads; t++) {
-        const known = int(this.#clock, row + t);
-        if (known > int(this.#covered, t)) this.#covered[t] = known;
+        this.#covered[t] = Math.max(int(this.#covered, t), int(this.#clock, row + t));
       }
     }
   }
@@ -276,8 +215,7 @@ export class History {
     for (let i = from; i < to; i++) {
       const access = int(prints, i);
       if (this.#ends.has(access)) continue;
-      const kind = int(SUPPOSED_KIND, access & KIND_MASK);
-      const weak = (access & ~KIND_MASK) | kind;
+      const weak = (access & ~KIND_MASK) | int(SUPPOSED_KIND, access & KIND_MASK);
       if (supposed.includes(weak)) continue;
       if (!footprint.some((raw) => this.#entries.get(raw) === access)) supposed.push(weak);
     }
@@ -295,8 +233,7 @@ export class History {
     const row = depth * MAX_THREADS;
     const old = last * MAX_THREADS;
     for (let t = 0; t < this.threads; t++) {
-      let known = last < 0 ? 0 : int(this.#clock, old + t);
-      if (known < barrier) known = barrier;
+      const known = Math.max(barrier, last < 0 ? 0 : int(this.#clock, old + t));
       this.#known[t] = known;
       this.#clock[row + t] = known;
     }
@@ -331,8 +268,7 @@ export class History {
     const row = depth * MAX_THREADS;
     const other = earlier * MAX_THREADS;
     for (let t = 0; t < this.threads; t++) {
-      const known = int(this.#clock, other + t);
-      if (known > int(this.#clock, row + t)) this.#clock[row + t] = known;
+      this.#clock[row + t] = Math.max(int(this.#clock, row + t), int(this.#clock, other + t));
     }
   }
 
