@@ -68,10 +68,6 @@ export function compileTest(
   overrides: Overrides | null,
 ): CompiledTest {
   const scope = new Scope(test);
-  if (test.threads.length === 0) {
-    const pos = { line: 1, column: 1 };
-    throw new LitmusError('the test has no thread', pos, 'thread NAME { statements }');
-  }
   if (scope.strands.length > MAX_STRANDS) {
     const pos = must(test.threads[test.threads.length - 1], 'thread').pos;
     throw new LitmusError(`more than ${MAX_STRANDS - 2} threads`, pos, 'leave some out');
@@ -81,6 +77,10 @@ export function compileTest(
     pos: s.pos,
     code: compiler.statement(s, scope.setup, false),
   }));
+  if (test.threads.length === 0) {
+    const pos = { line: 1, column: 1 };
+    throw new LitmusError('the test has no thread', pos, 'thread NAME { statements }');
+  }
   const threads = scope.strands
     .filter((s) => s.kind === 'thread')
     .map((strand) => ({ strand, code: compiler.block(strand.body, strand) }));

@@ -1,7 +1,7 @@
 /** Operands to what a call needs at run time: addresses, lengths, descriptors, values, flags. */
 import { errnoValue } from '../uapi/errno.ts';
 import type { Index, Operand, Pos } from './ast.ts';
-import { didYouMean, LitmusError } from './error.ts';
+import { didYouMean, LitmusError, nearest } from './error.ts';
 import { PAGE, type Region, type Scope, type Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import { ADDRESS_MEMBERS, MEMBERS, UNSET, type Value } from './values.ts';
@@ -73,9 +73,12 @@ export function evalOf(scope: Scope, strand: Strand | null, operand: Operand): E
 
 function unknownWord(scope: Scope, name: string, pos: Pos): LitmusError {
   const what = scope.regions.has(name) ? 'is a region, not a value' : 'is no register';
+  const near = nearest(name, [...scope.registerNames(), ...WORDS]);
   const hint = scope.regions.has(name)
     ? `a page of it is ${name}[0]`
-    : didYouMean(name, [...scope.registerNames(), ...WORDS], 'assign it first: r0 = load A[0]');
+    : near !== null
+      ? `did you mean \`${near}\`?`
+      : 'assign it first: r0 = load A[0]';
   return new LitmusError(`${name} ${what}`, pos, hint);
 }
 

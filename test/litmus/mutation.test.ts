@@ -50,11 +50,12 @@ test('nothing is listed that is no re-validation', () => {
   expect([...Object.keys(FINDERS), ...ARGUED].filter((n) => !names.has(n))).toEqual([]);
 });
 
-test.each(
-  Object.entries(FINDERS).filter(([patch]) => patches.some((p) => p.name === patch)),
-)('%s is noticed by %s', (patch, file) => {
-  const text = readFileSync(`litmus/${file}.flt`, 'utf8');
-  const variant = { profile: '6.18', patches: [patch] };
-  const report = runVariant(parseLitmus(text), variant, { ...DEFAULT_OPTIONS, max: 20_000 });
-  expect(['broken', 'expected']).toContain(report.verdict);
-});
+test.each(Object.entries(FINDERS).filter(([patch]) => patches.some((p) => p.name === patch)))(
+  '%s is noticed by %s',
+  (patch, file) => {
+    const text = readFileSync(`litmus/${file}.flt`, 'utf8');
+    const variant = { profile: '6.18', patches: [patch] };
+    const report = runVariant(parseLitmus(text), variant, { ...DEFAULT_OPTIONS, max: 20_000 });
+    expect(['broken', 'expected']).toContain(report.verdict);
+  },
+);
