@@ -49,10 +49,11 @@ function deathLines(name: string, death: Death): string[] {
   return [];
 }
 
-/** `  hello 2 waits for a userfaultfd handler`. */
+/** `  hello 2, in a write fault at 0x7000, waits for a userfaultfd handler`. */
 export function waitingLine(waiting: Waiting): string {
-  const { task, awaits } = waiting;
-  return `  ${task.name} ${task.tid} waits for ${awaits}`;
+  const { task, doing, awaits } = waiting;
+  const within = doing === '' ? '' : `, in ${doing},`;
+  return `  ${task.name} ${task.tid}${within} waits for ${awaits}`;
 }
 
 export function after(progress: Progress): string {

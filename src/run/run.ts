@@ -20,7 +20,7 @@ import { GuestContext } from './guest-context.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type GuestHooks, guestThread } from './guest-thread.ts';
 import { loadProgram, VDSO } from './load.ts';
-import { awaitedBy, type Waiting, waitingThreads } from './waiting.ts';
+import { awaitedBy, type Doing, type Waiting, waitingThreads } from './waiting.ts';
 
 export interface RunRequest {
   readonly program: Uint8Array;
@@ -119,6 +119,7 @@ export class Run implements Oracle {
   #last = -1;
   #paused = false;
   readonly #waiting = new Set<number>();
+  readonly #doing = new Map<Task, Doing>();
 
   constructor(request: RunRequest, world: World, guest: GuestMachine) {
     this.#request = request;
@@ -166,7 +167,7 @@ export class Run implements Oracle {
 
   /** Who waits for what at the moment. */
   waiting(): readonly Waiting[] {
-    return waitingThreads(this.world);
+    return waitingThreads(this.world, this.#doing);
   }
 
   #start(task: Task): void {
@@ -186,11 +187,22 @@ export class Run implements Oracle {
   #hooks(): GuestHooks {
     return {
       slice: () => this.#slice(),
-      onSyscall: (task, nr, args) => this.#tell((o, now) => o.syscall?.(now, task, nr, args)),
-      onSyscallEnd: (task, nr, args, result) =>
-        this.#tell((o, now) => o.syscallEnd?.(now, task, nr, args, result)),
-      onFault: (task, kind, address) => this.#tell((o, now) => o.fault?.(now, task, kind, address)),
-      onFaultEnd: (task, signal) => this.#tell((o, now) => o.faultEnd?.(now, task, signal)),
+      onSyscall: (task, nr, args) => {
+        this.#doing.set(task, { nr, args });
+        this.#tell((o, now) => o.syscall?.(now, task, nr, args));
+      },
+      onSyscallEnd: (task, nr, args, result) => {
+        this.#doing.delete(task);
+        this.#tell((o, now) => o.syscallEnd?.(now, task, nr, args, result));
+      },
+      onFault: (task, kind, address) => {
+        this.#doing.set(task, { kind, address });
+        this.#tell((o, now) => o.fault?.(now, task, kind, address));
+      },
+      onFaultEnd: (task, signal) => {
+        this.#doing.delete(task);
+        this.#tell((o, now) => o.faultEnd?.(now, task, signal));
+      },
       onRetired: (instructions) => {
         this.#instructions += instructions;
       },

@@ -1,5 +1,6 @@
 /** System calls as text, in the manner of strace(1): one line a call, and for a failing one the sentence why. */
 import type { Task } from '../kernel/core/task.ts';
+import { UFFD_IOCTLS } from '../kernel/fs/userfaultfd-ioctl.ts';
 import { syscallByNr } from '../kernel/syscall/dispatch.ts';
 import type { Param } from '../kernel/syscall/row.ts';
 import { errnoName, isErr } from '../uapi/errno.ts';
@@ -39,6 +40,8 @@ export function callText(task: Task, nr: number, args: readonly number[]): strin
   const row = syscallByNr(nr);
   if (row === null) return `syscall_${nr}(${args.map(hex).join(', ')})`;
   const shown = row.params.map((param, i) => argText(task, param, args[i] ?? 0));
+  const ioctl = UFFD_IOCTLS.find((r) => r.cmd === (args[1] ?? 0) >>> 0);
+  if (row.name === 'ioctl' && ioctl !== undefined) shown[1] = ioctl.name;
   return `${row.name}(${shown.join(', ')})`;
 }
 
@@ -60,11 +63,12 @@ function argText(task: Task, param: Param, value: number): string {
   }
 }
 
-/** `O_CLOEXEC|0x800`; a name of value 0 stands alone. */
+/** `O_CLOEXEC|0x800`: the largest names first, so that a name for several bits goes before theirs; 0 stands alone. */
 function flagsText(value: number, names: Readonly<Record<string, number>>): string {
   let rest = value >>> 0;
   const found: string[] = [];
-  for (const [name, bits] of Object.entries(names)) {
+  const largestFirst = Object.entries(names).sort(([, a], [, b]) => (b >>> 0) - (a >>> 0));
+  for (const [name, bits] of largestFirst) {
     if (bits === 0 ? value !== 0 : (rest & bits) >>> 0 !== bits >>> 0) continue;
     found.push(name);
     rest = (rest & ~bits) >>> 0;

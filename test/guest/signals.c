@@ -165,3 +165,37 @@ void test_altstack(void)
 	CHECK(sigaction(SIGUSR1, NULL, &now) == 0);
 	SAY("taken %d, handler is default again: %d", taken, now.sa_handler == SIG_DFL);
 }
+
+static void *sleep_undisturbed(void *arg)
+{
+	struct timespec t = { 0, 60000000 };
+	*(int *)arg = nanosleep(&t, NULL);
+	return NULL;
+}
+
+/* A signal to the process is taken by one thread; the others do not notice. A thread that blocks it never takes it. */
+void test_group(void)
+{
+	pthread_t threads[2];
+	sigset_t set;
+	int results[2] = { 7, 7 };
+
+	on_signal(SIGUSR1, count, 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&threads[i], NULL, sleep_undisturbed, &results[i]) == 0);
+	sleep_ms(10);
+	for (int i = 1; i <= 3; i++) {
+		CHECK(kill(getpid(), SIGUSR1) == 0);
+		CHECK(taken == i);
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	SAY("sleeps gave %d and %d, taken %d", results[0], results[1], taken);
+	CHECK(kill(getpid(), SIGUSR1) == 0);
+	CHECK(taken == 3);
+	CHECK(pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0);
+	SAY("taken %d", taken);
+}

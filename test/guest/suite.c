@@ -22,6 +22,7 @@ static const struct {
 	{ "float", test_float, 1 },
 	{ "jump", test_jump, 1 },
 	{ "tls", test_tls, 1 },
+	{ "group", test_group, 1 },
 	{ "fair", test_fair, 1 },
 	{ "calls", test_calls, 1 },
 	{ "touch", test_touch, 1 },

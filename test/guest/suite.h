@@ -45,6 +45,7 @@ void test_malloc(void);
 void test_float(void);
 void test_jump(void);
 void test_tls(void);
+void test_group(void);
 void test_fair(void);
 void test_calls(void);
 void test_touch(void);

@@ -108,6 +108,9 @@ test('--strace names each call, and why a call failed', () => {
   expect(stderr).toContain(
     '[1] write(1, 0x8, 1) = -1 EFAULT (a pointer of the caller is not mapped',
   );
+  expect(faultline('--strace', example('missing-demo')).stderr).toMatch(
+    /ioctl\(4, UFFDIO_COPY, 0x[0-9a-f]+\) = 0\n/,
+  );
   expect(stderr).toMatch(/\[1\] exit_group\(0\) = \?\n$/);
 });
 
@@ -126,9 +129,13 @@ test('a hang ends with 124 and says who waits for what', () => {
   const { status, stderr } = faultline(SUITE, 'hang');
   expect(status).toBe(124);
   expect(stderr).toMatch(/^faultline: suite hangs: nothing can run any more/);
-  expect(stderr).toMatch(/suite 1 waits for FUTEX_WAKE on 0x[0-9a-f]+/);
-  expect(stderr).toMatch(/suite 2 waits for a userfaultfd handler/);
-  expect(stderr).toMatch(/suite 3 waits for a write to the pipe/);
+  expect(stderr).toMatch(
+    /suite 1, in futex\(0x[0-9a-f]+, FUTEX_CLOCK_REALTIME\|FUTEX_WAIT_BITSET, 2, .*\), waits for FUTEX_WAKE on 0x[0-9a-f]+/,
+  );
+  expect(stderr).toMatch(
+    /suite 2, in a write fault at 0x[0-9a-f]+, waits for a userfaultfd handler/,
+  );
+  expect(stderr).toMatch(/suite 3, in read\(4, 0x[0-9a-f]+, 1\), waits for a write to the pipe/);
 });
 
 test('standard input reaches the program as it is, and its end', () => {

@@ -9,7 +9,7 @@ import { fput } from '../fs/file.ts';
 import { mmput } from '../mm/exit-mmap.ts';
 import { copyToUser } from '../mm/user-access.ts';
 import { FUTEX_BITSET_MATCH_ANY, futexWake } from './futex.ts';
-import { sendGroupSignal } from './signal.ts';
+import { retargetSharedPending, sendGroupSignal } from './signal.ts';
 import type { Task } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
 
@@ -27,6 +27,7 @@ export function killedStatus(signo: number): number {
  */
 export function* doExit(task: Task): Steps<void> {
   task.exiting = true;
+  retargetSharedPending(task.group);
   if (task.clearChildTid !== 0 && task.mm !== null && task.mm.users > 1) {
     const cleared = yield* copyToUser(task, task.clearChildTid, new Uint8Array(4));
     if (cleared >= 0) yield* futexWake(task, task.clearChildTid, 1, FUTEX_BITSET_MATCH_ANY);

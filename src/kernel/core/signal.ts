@@ -77,7 +77,18 @@ export function sendGroupSignal(group: ThreadGroup, info: SigInfo): void {
   if (group.pending.some((p) => p.signo === info.signo)) return;
   group.pending.push(info);
   touchSignals(taker);
-  for (const thread of group.threads) recalcSigPending(thread);
+  recalcSigPending(taker);
+}
+
+/**
+ * Hands signals of the process that nobody has taken to a thread that would, after one has begun to block them or to
+ * end. @linux kernel/signal.c retarget_shared_pending
+ */
+export function retargetSharedPending(group: ThreadGroup): void {
+  for (const { signo } of group.pending) {
+    const taker = group.threads.find((t) => (t.blocked & sigBit(signo)) === 0n && !t.exiting);
+    if (taker !== undefined) recalcSigPending(taker);
+  }
 }
 
 /**
@@ -102,7 +113,11 @@ export function dequeueSignal(task: Task): SigInfo | null {
     const index = queue.findIndex((p) => (task.blocked & sigBit(p.signo)) === 0n);
     if (index < 0) continue;
     const [info] = queue.splice(index, 1);
-    for (const thread of task.group.threads) recalcSigPending(thread);
+    recalcSigPending(task);
+    // The others' share can only have become less: a thread that was not told does not notice what is left.
+    for (const thread of task.group.threads) {
+      if (thread.thread?.signal !== 'none') recalcSigPending(thread);
+    }
     return info ?? null;
   }
   return null;

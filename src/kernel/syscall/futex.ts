@@ -55,13 +55,30 @@ function* sysFutex(task: Task, args: SysArgs): Steps<number> {
   }
 }
 
+/** As <linux/futex.h> has them: the _PRIVATE ones include FUTEX_PRIVATE_FLAG. */
+const OPERATIONS: Readonly<Record<string, number>> = {
+  FUTEX_WAIT,
+  FUTEX_WAKE,
+  FUTEX_REQUEUE,
+  FUTEX_CMP_REQUEUE,
+  FUTEX_WAIT_BITSET,
+  FUTEX_WAKE_BITSET,
+  FUTEX_WAIT_PRIVATE: FUTEX_WAIT | FUTEX_PRIVATE_FLAG,
+  FUTEX_WAKE_PRIVATE: FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+  FUTEX_REQUEUE_PRIVATE: FUTEX_REQUEUE | FUTEX_PRIVATE_FLAG,
+  FUTEX_CMP_REQUEUE_PRIVATE: FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG,
+  FUTEX_WAIT_BITSET_PRIVATE: FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+  FUTEX_WAKE_BITSET_PRIVATE: FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG,
+  FUTEX_CLOCK_REALTIME,
+};
+
 export const rows: readonly SyscallRow[] = [
   {
     nr: 98,
     name: 'futex',
     params: [
       address('uaddr'),
-      flags('op', { FUTEX_WAIT, FUTEX_WAKE, FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME }),
+      flags('op', OPERATIONS),
       number('val'),
       struct('timeout'),
       address('uaddr2'),

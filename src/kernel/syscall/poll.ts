@@ -85,6 +85,8 @@ function* sysPpoll(task: Task, args: SysArgs): Steps<number> {
     if (ns < 0) return ns;
     deadline = machine.clock.now + ns;
   }
+  const fds = count === 0 ? new Uint8Array(0) : yield* copyFromUser(task, pointer, count * 8);
+  if (typeof fds === 'number') return -EFAULT;
   if (mask !== 0) {
     if (maskSize !== 8) return -EINVAL;
     const bytes = yield* copyFromUser(task, mask, 8);
@@ -93,8 +95,6 @@ function* sysPpoll(task: Task, args: SysArgs): Steps<number> {
     task.blocked = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
     recalcSigPending(task);
   }
-  const fds = count === 0 ? new Uint8Array(0) : yield* copyFromUser(task, pointer, count * 8);
-  if (typeof fds === 'number') return -EFAULT;
   const view = new DataView(fds.buffer, fds.byteOffset, fds.byteLength);
   const ready = yield* doPoll(task, view, count, deadline);
   if (ready !== -EINTR && task.savedMask !== null) {

@@ -20,6 +20,7 @@ import {
   actionOf,
   dequeueSignal,
   recalcSigPending,
+  retargetSharedPending,
   sendGroupSignal,
   sendSignal,
   sigBit,
@@ -94,6 +95,7 @@ function* sysRtSigprocmask(task: Task, args: SysArgs): Steps<number> {
     else return -EINVAL;
     task.blocked &= ~UNBLOCKABLE;
     recalcSigPending(task);
+    retargetSharedPending(task.group);
   }
   return old === 0 ? 0 : yield* writeMask(task, old, before);
 }
