@@ -92,11 +92,12 @@ describe('sleeping', () => {
 
   test('a signal and a wake end a sleep in either order', () => {
     const found = outcomes((sched, log) => {
-      let sleeper: Sleeper | null = null;
+      const sleepers: Sleeper[] = [];
       const thread = sched.spawn(
         't',
         (function* (): Steps<void> {
-          sleeper = new Sleeper(4);
+          const sleeper = new Sleeper(4);
+          sleepers.push(sleeper);
           log.push(yield* sleep(sleeper, 'killable', 'anybody'));
         })(),
       );
@@ -106,7 +107,7 @@ describe('sleeping', () => {
           (function* (): Steps<void> {
             yield* pause('before');
             if (name === 'kill') sched.signal(thread, 'fatal');
-            else sleeper?.wake();
+            else for (const sleeper of sleepers) sleeper.wake();
           })(),
         );
       }
