@@ -48,7 +48,6 @@ describe('bad input is one line, status 2', () => {
     ['a negative seed', ['--seed', '-1', program], /seed is a whole number/],
     ['no harts', ['--cpus', '0', program], /--cpus.*from 1 to 16/],
     ['too much RAM', ['--ram', '4G', program], /at most 3G/],
-    ['too little RAM', ['--ram', '1M', '--seed', '1', example('bg-snapshot')], /^$|RAM/],
     [
       'an unknown profile',
       ['--profile', '2.4', program],
@@ -61,7 +60,7 @@ describe('bad input is one line, status 2', () => {
     ['huge pages', ['--hugepages', '4', program], /not yet: run --hugepages/],
     ['a folder', ['--cwd', '/', program], /not yet: run --cwd/],
   ];
-  test.for(cases.filter(([name]) => name !== 'too little RAM'))('%s', ([, args, message]) => {
+  test.for(cases)('%s', ([, args, message]) => {
     const { status, stdout, stderr } = faultline(...args);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
@@ -123,6 +122,12 @@ test('--stats counts, a limit ends with 124 and says so', () => {
   expect(limited.stderr).toMatch(/^faultline: hello was ended after 1000 instructions/);
   const late = faultline('--timeout', '0.000001', example('hello'));
   expect(late.status).toBe(124);
+});
+
+test('a program that RAM has no room for is killed, with a hint', () => {
+  const { status, stderr } = faultline('--ram', '1M', example('bg-snapshot'));
+  expect(status).toBe(137);
+  expect(stderr).toMatch(/^faultline: bg-snapshot was killed: out of memory .*--ram\n$/);
 });
 
 test('a hang ends with 124 and says who waits for what', () => {

@@ -25,7 +25,7 @@ import { type Engine, TRAP_BUDGET, type TrapCause } from './trap.ts';
 export const TRANSLATOR_BYTES: number = JUMP_CACHE_BYTES;
 
 /** Executions of cold code before it is worth a translation, and before it does not wait for a full batch any more. */
-const HOT = 24;
+const HOT = 200;
 const URGENT_TIMES = 3;
 /** The same, times HOT, for code inside a unit that is no entry yet: a trap or the end of a slice left it there. */
 const INSIDE_TIMES = 20;
