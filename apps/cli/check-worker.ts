@@ -87,7 +87,9 @@ function asked(): Asked {
   for (const name of job.patches) {
     if (patchByName(name) !== null) continue;
     const known = [...PATCHES, ...mutationPatches()].map((p) => p.name);
-    throw new UnusableFile(`no patch is called ${name}: ${didYouMean(name, known)}`);
+    throw new UnusableFile(
+      `no patch is called ${name}: ${didYouMean(name, known, 'faultline patches lists them')}`,
+    );
   }
   return {
     profiles: profiles?.map((p) => p.version) ?? null,

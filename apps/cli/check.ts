@@ -107,7 +107,6 @@ function supervise(job: CheckJob, output: string | null): Promise<void> {
     shown = false;
   };
   process.once('SIGINT', () => {
-    if (report !== '' && output === null) writeSync(1, '');
     writeSync(2, `${shown ? CLEAR_LINE : ''}faultline: interrupted: ${where}\n`);
     process.exit(STATUS_INTERRUPTED);
   });

@@ -148,7 +148,7 @@ class Search {
 
   see(seen: Seen<Outcome>): 'stop' | undefined {
     this.#seen++;
-    if (this.#seen % 256 === 0) this.#options.progress?.(this.#seen);
+    if (this.#seen % 32 === 0) this.#options.progress?.(this.#seen);
     const { outcome } = seen;
     if (outcome === null) {
       const broken = brokenBy(seen.error, this.#patched);

@@ -155,7 +155,8 @@ class Watcher {
     const first = footprint.find((entry) => entryCell(entry) === op.cell);
     const shared = first !== undefined && entryKind(first) === LOCK_R ? ' (shared)' : '';
     const cell = this.#cellLabel(op.cell);
-    return op.name === 'lock' ? `lock ${cell}${shared}` : `${op.name} ${cell}`;
+    if (op.name === 'lock') return `lock ${cell}${shared}`;
+    return op.name === 'loadPte' ? `read ${cell}` : `${op.name} ${cell}`;
   }
 
   #cellLabel(cell: Cell): string {
@@ -175,7 +176,8 @@ class Watcher {
     const ptes = this.#readPtes();
     for (const [name, pte] of ptes) {
       const before = this.#ptes.get(name) ?? PTE_NONE;
-      if (before !== pte) effects.push(`${name}: ${showPte(before)} -> ${showPte(pte)}`);
+      const [was, is] = [showPte(before), showPte(pte)];
+      if (was !== is) effects.push(`${name}: ${was} -> ${is}`);
     }
     for (const entry of footprint) {
       const cell = entryCell(entry);

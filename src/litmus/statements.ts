@@ -129,7 +129,9 @@ export class Compiler {
       const value = yield* call(run, task);
       if (slot !== null) run.registers[slot] = value;
       else if (setup) refuseFailure(value, text, s);
-      sched.note(() => `${s.into ?? text} = ${showValue(scope, value)}`);
+      if (s.into !== null || value !== 0) {
+        sched.note(() => `${s.into ?? text} = ${showValue(scope, value)}`);
+      }
       return 'on';
     };
   }
