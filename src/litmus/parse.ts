@@ -11,7 +11,8 @@ import type {
   ThreadDecl,
 } from './ast.ts';
 import { didYouMean, LitmusError } from './error.ts';
-import { type Item, LitmusGrammar, posOf } from './grammar.ts';
+import { type Item, LitmusGrammar } from './grammar.ts';
+import { posOf } from './grammar-expressions.ts';
 import { isKeyword } from './messages.ts';
 import { TOKENS } from './tokens.ts';
 
