@@ -305,6 +305,9 @@ class Session {
       this.#listeners.finish(run);
       return result === null ? this.#stopped(run) : this.#ended(run, result);
     } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      // The host refused something: a full disk under --trace, a closed standard error.
+      if (typeof code === 'string') return refuse(message);
       return this.#bug(run, error);
     } finally {
       process.off('SIGINT', this.#interrupt);
@@ -356,7 +359,10 @@ class Session {
     const { seed, cpus, engine, profile } = this.#options;
     say(`a bug of Faultline's own: ${error instanceof Error ? error.message : String(error)}`);
     say(`  with --profile ${profile.version} --seed ${seed} --cpus ${cpus} --engine ${engine}`);
-    if (run !== null) for (const line of dumpLines(run)) say(line);
+    if (run !== null) {
+      for (const line of dumpLines(run)) say(line);
+      this.#listeners.finish(run);
+    }
     if (error instanceof Error) for (const line of stackOf(error)) say(`  ${line}`);
     return STATUS_BUG;
   }

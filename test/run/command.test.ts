@@ -130,6 +130,12 @@ test('a program that RAM has no room for is killed, with a hint', () => {
   expect(stderr).toMatch(/^faultline: bg-snapshot was killed: out of memory .*--ram\n$/);
 });
 
+test('a trace that the host has no room for is no bug of ours', () => {
+  const { status, stderr } = faultline('--trace', '/dev/full', example('missing-demo'));
+  expect(status).toBe(2);
+  expect(stderr).toMatch(/^faultline: ENOSPC.*\n$/);
+});
+
 test('a hang ends with 124 and says who waits for what', () => {
   const { status, stderr } = faultline(SUITE, 'hang');
   expect(status).toBe(124);
