@@ -39,7 +39,9 @@
 #define MAX_OPS 256
 #define SLOTS 2
 
-static unsigned char source[SOURCE_PAGES * PAGE] __attribute__((aligned(4096)));
+/* At the address that it has in the model too: structs that land in the arena hold it. */
+#define SOURCE 0x600000001000L
+static unsigned char *source;
 #define OUT_BYTES (1 << 16)
 /* Each thread speaks into a buffer of its own. */
 static __thread char *out;
@@ -144,6 +146,26 @@ static void message(const unsigned char *bytes) {
     say(" [event %x]", bytes[0]);
 }
 
+static void read_into_arena(int fd, long size, long offset) {
+  ssize_t n = read(fd, place(offset), size);
+  say("= %ld\n", n < 0 ? (long)-errno : (long)n);
+}
+
+static void say_fdinfo(int fd) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  int info = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = info < 0 ? 0 : read(info, text, sizeof text - 1);
+  if (info >= 0) close(info);
+  text[n] = 0;
+  char *pending = strstr(text, "pending:");
+  say("=");
+  for (char *word = strtok(pending == NULL ? text + n : pending, "\t\n"); word != NULL;
+       word = strtok(NULL, "\t\n"))
+    say(" %s", word);
+  say("\n");
+}
+
 static void read_messages(int fd, long size) {
   static unsigned char bytes[PAGE];
   ssize_t n = read(fd, bytes, size);
@@ -164,8 +186,36 @@ static void close_fd(long slot) {
   uffds[slot] = -1;
 }
 
+/* Where ioctls find their struct and read(2) its buffer: in the arena, or (negative) in memory of our own. */
+static long structs_at = -1;
+
+/* Copies words until one faults. */
+static void copy_words(volatile uint32_t *to, const volatile uint32_t *from, int words, int *done) {
+  if (sigsetjmp(back, 0) != 0) return;
+  for (*done = 0; *done < words; ++*done) to[*done] = from[*done];
+}
+
+/* The same on a struct in the arena, which may not be all there to write or to read. */
+static void uffdio_in_arena(long slot, unsigned long command, int fields, int first_out,
+                            uint64_t *field) {
+  static int done;
+  uint32_t *arena = place(structs_at);
+  copy_words(arena, (uint32_t *)field, 2 * fields, &done);
+  int result = ioctl(uffds[slot], command, arena);
+  say("= %d", result < 0 ? -errno : result);
+  copy_words((uint32_t *)field, arena, 2 * fields, &done);
+  for (int i = first_out; i < fields; i++)
+    if (2 * i + 1 < done) say(" %ld", (long)field[i]);
+    else say(" ?");
+  say("\n");
+}
+
 /* An ioctl on a struct of 64-bit fields; says the result and the fields from `first_out` on. */
 static void uffdio(long slot, unsigned long command, int fields, int first_out, uint64_t *field) {
+  if (structs_at >= 0) {
+    uffdio_in_arena(slot, command, fields, first_out, field);
+    return;
+  }
   int result = ioctl(uffds[slot], command, field);
   say("= %d", result < 0 ? -errno : result);
   for (int i = first_out; i < fields; i++) say(" %ld", (long)field[i]);
@@ -194,6 +244,11 @@ static int userfault(const struct op *o) {
   else if (IS("continue")) uffdio(a[0], UFFDIO_CONTINUE, 4, 3, range);
   else if (IS("poison")) uffdio(a[0], _IOWR(UFFDIO, 8, uint64_t[4]), 4, 3, range);
   else if (IS("writeprotect")) uffdio(a[0], UFFDIO_WRITEPROTECT, 3, 3, range);
+  else if (IS("structs")) {
+    structs_at = a[0];
+    say("= 0\n");
+  } else if (IS("fdinfo")) say_fdinfo(uffds[a[0]]);
+  else if (IS("read") && structs_at >= 0) read_into_arena(uffds[a[0]], a[1], structs_at);
   else if (IS("read")) read_messages(uffds[a[0]], a[1]);
   else if (IS("poll")) poll_fd(uffds[a[0]]);
   else if (IS("close")) close_fd(a[0]);
@@ -216,7 +271,7 @@ static void perform(const struct op *o) {
   else if (!userfault(o)) say("= unknown operation %s\n", o->name);
 }
 
-/* The arena's mappings out of smaps: "0-3 rd wr mr mw me ac;" in pages. */
+/* The arena's mappings out of smaps: "0-3 rss 1 rd wr mr mw me ac;" in pages. */
 static void say_mappings(void) {
   static char text[1 << 18];
   size_t n = 0;
@@ -225,19 +280,19 @@ static void say_mappings(void) {
   while ((got = read(smaps_fd, text + n, sizeof text - 1 - n)) > 0) n += got;
   text[n] = 0;
   say("V");
-  long start = 0, end = 0;
+  long start = 0, end = 0, rss = 0;
   for (char *line = text; *line != 0;) {
     char *newline = strchr(line, '\n');
     if (newline == NULL) break;
     *newline = 0;
     if (strncmp(line, "VmFlags:", 8) == 0) {
       if (start >= ARENA - (PAGES * PAGE) && start < ARENA + PAGES * PAGE) {
-        say(" %ld-%ld", (start - ARENA) / PAGE, (end - ARENA) / PAGE);
+        say(" %ld-%ld rss %ld", (start - ARENA) / PAGE, (end - ARENA) / PAGE, rss / 4);
         for (char *word = strtok(line + 8, " "); word != NULL; word = strtok(NULL, " "))
           say(" %s", word);
         say(";");
       }
-    } else {
+    } else if (sscanf(line, "Rss: %ld", &rss) != 1) {
       long from, to;
       if (sscanf(line, "%lx-%lx ", &from, &to) == 2) start = from, end = to;
     }
@@ -419,7 +474,7 @@ static int switch_to(int to, int at) {
 
 /* An empty heap inside the arena. Libc's own is not used any more. The other addresses only name parts in maps. */
 static void move_heap(void) {
-  uint64_t stack = (uint64_t)__builtin_frame_address(0), code = (uint64_t)&source;
+  uint64_t stack = (uint64_t)__builtin_frame_address(0), code = (uint64_t)&ops;
   struct prctl_mm_map map = {
       .start_code = code, .end_code = code + 1, .start_data = code, .end_data = code + 1,
       .start_brk = HEAP, .brk = HEAP, .start_stack = stack, .arg_start = stack,
@@ -491,7 +546,10 @@ static void start_program(void) {
 
 int main(void) {
   char line[256];
-  for (unsigned i = 0; i < sizeof source / 4; i++) ((unsigned *)source)[i] = 0xc0000000u + i;
+  source = mmap((void *)SOURCE, SOURCE_PAGES * PAGE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (source != (unsigned char *)SOURCE) return 90;
+  for (unsigned i = 0; i < SOURCE_PAGES * PAGE / 4; i++) ((unsigned *)source)[i] = 0xc0000000u + i;
   while (fgets(line, sizeof line, stdin) != NULL) {
     if (strncmp(line, "program", 7) == 0) {
       op_count = 0;

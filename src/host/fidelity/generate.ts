@@ -18,6 +18,7 @@ import {
 
 const PRIVATE_ANONYMOUS = 0x22;
 const MAP_FIXED = 0x10;
+const MAP_GROWSDOWN = 0x100;
 const MAP_NORESERVE = 0x4000;
 const MAP_POPULATE = 0x8000;
 const MAP_STACK = 0x20000;
@@ -66,6 +67,8 @@ export const FAMILIES = {
     'read',
     'poll',
     'close',
+    'fdinfo',
+    'structs',
     'poison',
     'move',
     'continue',
@@ -95,6 +98,8 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   writeprotect: 10,
   read: 3,
   poll: 2,
+  fdinfo: 2,
+  structs: 1,
   close: 1,
 };
 
@@ -208,9 +213,9 @@ class Draw {
       case 'brk':
         return { op, args: [this.#heapEnd()] };
       case 'load':
-        return { op, args: [this.#page() * PAGE_SIZE] };
+        return { op, args: [this.#accessed()] };
       case 'store':
-        return { op, args: [this.#page() * PAGE_SIZE, 1 + this.#prng.below(99)] };
+        return { op, args: [this.#accessed(), 1 + this.#prng.below(99)] };
       case 'fork':
       case 'exit':
         return { op, args: [] };
@@ -244,8 +249,14 @@ class Draw {
       case 'read':
         return { op, args: [slot, this.#pick([32, 64, 31, 0, 100])] };
       case 'poll':
+      case 'fdinfo':
       case 'close':
         return { op, args: [slot] };
+      case 'structs': {
+        // In programs that wait, the main thread must not fault.
+        const inside = this.#page() * PAGE_SIZE + this.#pick([0, 4080, 4064]);
+        return { op, args: [this.#waits || this.#chance(2) ? -1 : inside] };
+      }
       default:
         return { op, args: [slot, ...this.#range('registered')] };
     }
@@ -258,6 +269,8 @@ class Draw {
     if (this.#chance(12)) flags |= MAP_NORESERVE;
     if (this.#chance(20)) flags |= MAP_STACK;
     if (this.#chance(40)) flags &= ~2;
+    if (this.#chance(16)) flags |= MAP_GROWSDOWN;
+    if (this.#chance(50)) flags |= this.#pick([4, 8, 0x800, 0x10000, 0x200000]);
     const [start = 0, size = 0] = this.#range('any', 24);
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
   }
@@ -353,6 +366,11 @@ class Draw {
     return Math.min(ARENA_PAGES - 1, start + this.#prng.below(pages));
   }
 
+  /** Seldom an access that reaches into the next page. */
+  #accessed(): number {
+    return this.#page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
+  }
+
   #source(): number {
     // A source that waits for its own descriptor would stop the main thread.
     if (!this.#waits && this.#chance(4)) return this.#page() * PAGE_SIZE;
@@ -366,7 +384,8 @@ class Draw {
   }
 
   #prot(): number {
-    return this.#pick([3, 3, 3, 3, 3, 1, 1, 0, 7, 5, 2, 8]);
+    const grows = this.#chance(40) ? 0x1000000 : 0;
+    return grows | this.#pick([3, 3, 3, 3, 3, 1, 1, 0, 7, 5, 2, 8, 11, 0x2000003, 16]);
   }
 
   #slot(): number {

@@ -27,7 +27,7 @@ import {
   UFFD_SLOTS,
 } from './operations.ts';
 import { dataLine, stateLines } from './state.ts';
-import { messages, STRUCTS } from './structs.ts';
+import { messages, STRUCTS, type Struct } from './structs.ts';
 
 const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 512, owners: 2, tablesPerOwner: 24 };
 /** The scratch window: structs, then what read(2) fills, then the source buffer. */
@@ -62,6 +62,8 @@ class Model {
   readonly #helper: Task | null = null;
   #job: Thread | null = null;
   #helperSaid = 'idle';
+  /** Where ioctls find their struct in each process; negative: in the scratch window. */
+  readonly #structsAt: number[] = [-1, -1];
 
   constructor(program: Program, overrides: Overrides | null) {
     this.#program = program;
@@ -84,7 +86,7 @@ class Model {
     try {
       for (const operation of this.#program) {
         this.#world.setupTask = this.#task;
-        this.#lines.push(`= ${this.#step(operation)}`);
+        this.#lines.push(`= ${this.#step(operation)}`.trimEnd());
         this.#state();
         const wrong = runChecks(this.#world);
         if (wrong !== null) this.#lines.push(`integrity: ${wrong.name}: ${wrong.wrong}`);
@@ -200,6 +202,7 @@ class Model {
       child.scratch = this.#task.scratch;
       this.#tasks[1] = child;
       this.#uffds[1] = [...at(this.#uffds, 0)];
+      this.#structsAt[1] = at(this.#structsAt, 0);
       return '0';
     }
     if (op === 'switch') {
@@ -232,7 +235,15 @@ class Model {
         fds[slot] = -1;
         return String(yield* this.#call(task, 'close', [fd]));
       }
+      case 'structs':
+        this.#structsAt[this.#me] = slot;
+        return '0';
+      case 'fdinfo':
+        return fdinfo(task, fd);
       case 'read': {
+        const structs = at(this.#structsAt, this.#me);
+        if (structs >= 0)
+          return String(yield* this.#call(task, 'read', [fd, place(structs), value]));
         const count = yield* this.#call(task, 'read', [fd, BUFFER_AT, value]);
         const from = BUFFER_AT - SCRATCH_BASE;
         return `${count}${messages(window.subarray(from, from + Math.max(0, count)))}`;
@@ -253,6 +264,8 @@ class Model {
 
   *#ioctl(task: Task, op: string, fd: number, args: readonly number[]): Steps<string> {
     const struct = must(STRUCTS[op], `operation ${op}`);
+    const structs = at(this.#structsAt, this.#me);
+    if (structs >= 0) return yield* this.#ioctlInArena(task, struct, fd, args, place(structs));
     const window = must(task.scratch, 'scratch');
     const view = new DataView(window.buffer, window.byteOffset);
     const fields = struct.fields(args, place);
@@ -263,6 +276,43 @@ class Model {
     }
     return text;
   }
+
+  /** On a struct in the arena, which may not be all there to write or to read: words until one faults. */
+  *#ioctlInArena(
+    task: Task,
+    struct: Struct,
+    fd: number,
+    args: readonly number[],
+    where: number,
+  ): Steps<string> {
+    const fields = struct.fields(args, place);
+    const words = new DataView(new ArrayBuffer(fields.length * 8));
+    for (const [i, field] of fields.entries()) words.setBigInt64(i * 8, field, true);
+    for (let i = 0; i < words.byteLength; i += 4) {
+      if ((yield* userStore(task, where + i, 4, words.getUint32(i, true))) !== null) break;
+    }
+    let text = String(yield* this.#call(task, 'ioctl', [fd, struct.command, where]));
+    let there = 0;
+    for (; there < words.byteLength; there += 4) {
+      const word = yield* userLoad(task, where + there, 4);
+      if (typeof word !== 'number') break;
+      words.setUint32(there, word, true);
+    }
+    for (let i = struct.firstOut; i < fields.length; i++) {
+      text += (i + 1) * 8 <= there ? ` ${words.getBigInt64(i * 8, true)}` : ' ?';
+    }
+    return text;
+  }
+}
+
+function fdinfo(task: Task, fd: number): string {
+  const file = task.files.get(fd);
+  const text = file?.ops.fdinfo?.(file) ?? '';
+  return text
+    .slice(Math.max(0, text.indexOf('pending:')))
+    .split(/[\t\n]+/)
+    .join(' ')
+    .trim();
 }
 
 function scratchWindow(): Uint8Array {

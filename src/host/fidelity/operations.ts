@@ -67,6 +67,9 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   read: ['slot', 'number'],
   poll: ['slot'],
   close: ['slot'],
+  fdinfo: ['slot'],
+  /** From now on ioctls find their struct, and read(2) its buffer, at an offset in the arena; -1: in memory of our own. */
+  structs: ['number'],
 };
 
 /** Before an operation's name: a helper thread performs it, since it may wait. */

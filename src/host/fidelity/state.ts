@@ -11,6 +11,7 @@ import {
 import type { Mm } from '../../kernel/mm/mm-types.ts';
 import { has, VM_ACCESS_FLAGS, VM_SOFTDIRTY, withoutFlag } from '../../kernel/mm/vm-flags.ts';
 import { machine } from '../../machine/current.ts';
+import { ZERO_PFN } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
@@ -21,20 +22,28 @@ const MARKER_TYPE = 0x1fn;
 
 /** "V" with the mappings of the arena and their VmFlags, "P" with its pagemap in runs. */
 export function* stateLines(mm: Mm): Steps<string[]> {
+  const words = [...(yield* pagemapWords(mm, ARENA, ARENA_END, true))];
+  const resident = (start: number, end: number): number =>
+    words.slice(Math.max(0, start), Math.max(0, end)).filter(isResident).length;
   let mappings = 'V';
   for (const vma of mm.vmas.range(ARENA - ARENA_PAGES * PAGE_SIZE, ARENA_END)) {
     const [start, end] = [(vma.start - ARENA) / PAGE_SIZE, (vma.end - ARENA) / PAGE_SIZE];
     // Not in kernels built without MEM_SOFT_DIRTY.
-    mappings += ` ${start}-${end} ${vmFlagLetters(withoutFlag(vma.flags, VM_SOFTDIRTY))};`;
+    mappings += ` ${start}-${end} rss ${resident(start, end)} ${vmFlagLetters(withoutFlag(vma.flags, VM_SOFTDIRTY))};`;
   }
-  const words = [...(yield* pagemapWords(mm, ARENA, ARENA_END, true))].map(masked);
+  const shown = words.map(masked);
   let runs = 'P';
-  for (let i = 0, run = 1; i < words.length; i += run, run = 1) {
-    const word = at(words, i);
-    while (words[i + run] === word) run++;
+  for (let i = 0, run = 1; i < shown.length; i += run, run = 1) {
+    const word = at(shown, i);
+    while (shown[i + run] === word) run++;
     runs += ` ${run}*${word.toString(16)}`;
   }
   return [mappings, runs];
+}
+
+/** Whether smaps counts the page as Rss: the zero page is nobody's. */
+function isResident(word: bigint): boolean {
+  return (word & PM_PRESENT) !== 0n && Number(word & PM_PFRAME_MASK) !== ZERO_PFN;
 }
 
 /** Without frame numbers and swap offsets; markers keep what they are. */

@@ -20,7 +20,7 @@ const UNTOUCHED = 7777n;
 
 type Place = (offset: number) => number;
 
-interface Struct {
+export interface Struct {
   readonly command: number;
   /** Name in linux/userfaultfd.h, for C programs. */
   readonly name: string;

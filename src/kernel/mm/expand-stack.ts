@@ -21,7 +21,7 @@ import {
 import { has, VM_ACCESS_FLAGS, VM_GROWSDOWN } from './vm-flags.ts';
 
 /** Bytes between a stack and an accessible mapping below it. @linux stack_guard_gap */
-const STACK_GUARD_GAP = 256 * PAGE_SIZE;
+export const STACK_GUARD_GAP: number = 256 * PAGE_SIZE;
 /** Bytes a stack may grow to: the usual soft limit. @linux RLIMIT_STACK */
 const RLIMIT_STACK = 8 * 1024 * 1024;
 

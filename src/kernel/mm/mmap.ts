@@ -21,6 +21,7 @@ import {
 import { world } from '../current.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type UserfaultfdUnmapCtx, userfaultfdUnmapComplete } from '../fs/userfaultfd-events.ts';
+import { STACK_GUARD_GAP } from './expand-stack.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
@@ -132,7 +133,7 @@ function chosen(mm: Mm, hint: Vaddr, length: number): number {
   const { mmapBase } = machine.geometry;
   if (hint > 0) {
     const address = Math.max(pageStart(hint), lowest);
-    if (address <= TASK_SIZE - length && !overlaps(mm, address, length)) return address;
+    if (address <= TASK_SIZE - length && !crowds(mm, address, length)) return address;
   }
   const below = mm.vmas.findGap(length, lowest, mmapBase);
   return below >= 0 ? below : mm.vmas.findGap(length, mmapBase, TASK_SIZE);
@@ -141,6 +142,17 @@ function chosen(mm: Mm, hint: Vaddr, length: number): number {
 function overlaps(mm: Mm, address: Vaddr, length: number): boolean {
   const vma = mm.vmas.findFrom(address);
   return vma !== null && vma.start < address + length;
+}
+
+/** The same for a place that need not be this one: a stack keeps its distance from what lies below it. */
+function crowds(mm: Mm, address: Vaddr, length: number): boolean {
+  const vma = mm.vmas.findFrom(address);
+  return vma !== null && vmStartGap(vma) < address + length;
+}
+
+/** @linux include/linux/mm.h vm_start_gap */
+function vmStartGap(vma: Vma): Vaddr {
+  return has(vma.flags, VM_GROWSDOWN) ? Math.max(0, vma.start - STACK_GUARD_GAP) : vma.start;
 }
 
 /** @linux include/linux/mman.h calc_vm_prot_bits, calc_vm_flag_bits */
@@ -207,7 +219,7 @@ export function* doBrk(mm: Mm, brk: Vaddr): Steps<number> {
     yield* userfaultfdUnmapComplete(mm, heard);
     return mm.brk;
   }
-  const room = to === from || !overlaps(mm, from, to - from + PAGE_SIZE);
+  const room = to === from || !crowds(mm, from, to - from + PAGE_SIZE);
   if (room && to > from) {
     const flags = withFlag(withFlag(vmProt(PROT_READ | PROT_WRITE), MAY), mm.defFlags);
     // An empty heap never joins what ends where it begins (measured on 6.18).

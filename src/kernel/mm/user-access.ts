@@ -197,6 +197,14 @@ function* storeBytes(
 ): Steps<FaultSignal | null> {
   const bytes = new Uint8Array(size);
   putLittleEndian(bytes, 0, size, value);
+  const second = Math.floor((address + size - 1) / PAGE_SIZE) * PAGE_SIZE;
+  if (second > address) {
+    // Both pages must allow it before the first byte is written (measured on x86-64).
+    for (const page of [address, second]) {
+      const pfn = yield* touchPage(task, page, TLB_W, USER_WRITE);
+      if (typeof pfn !== 'number') return pfn;
+    }
+  }
   for (const [i, byte] of bytes.entries()) {
     const signal = yield* userStore(task, address + i, 1, byte);
     if (signal !== null) return signal;
