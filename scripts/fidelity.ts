@@ -1,6 +1,6 @@
 /**
  * The model against the kernel that runs: `npm run fidelity -- [--programs N] [--operations M] [--seed S]
- * [--only KINDS] [--limit D] [--no-c]`, or `--program FILE` with JSON lines as a run prints them. Needs root, gcc and
+ * [--only KINDS] [--limit D] [--no-c]`, or `--program FILE [--verbose] [--record]` with lines as a run prints them. Needs root, gcc and
  * userfaultfd(2). Exit status 1 when a divergence repeats. See docs/fidelity.md.
  */
 import { readFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { FAMILIES, type Family } from '../src/host/fidelity/generate.ts';
 import { LiveKernel, unavailable } from '../src/host/fidelity/live.ts';
 import { performInModel } from '../src/host/fidelity/model.ts';
 import { parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
+import { recorded } from '../src/host/fidelity/recorded.ts';
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     limit: { type: 'string', default: '5' },
     program: { type: 'string' },
     'no-c': { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -92,6 +94,7 @@ function one(path: string): void {
     }
   }
   const divergence = compare(live, model);
+  if (values.record) process.stdout.write(recorded(path, program, live));
   process.stdout.write(
     divergence === null ? 'no divergence\n' : `${explain(program, divergence)}\n`,
   );

@@ -88,24 +88,26 @@ export function wordsOf({ op, args }: Operation): string {
   return [op, ...args].join(' ');
 }
 
-/** A program out of JSON lines. Throws on anything else: the input is our own output. */
+/** A program out of lines of JSON or of words. Throws on anything else: the input is our own output. */
 export function parseProgram(text: string): Program {
   return text
     .split('\n')
     .filter((line) => line.trim() !== '')
-    .map((line) => {
-      const value: unknown = JSON.parse(line);
-      if (typeof value !== 'object' || value === null) throw new Error(`no operation: ${line}`);
-      const { op, args } = value as Partial<Operation>;
-      if (
-        typeof op !== 'string' ||
-        !Array.isArray(args) ||
-        !Object.hasOwn(OPERATIONS, op.replace(HELPER, ''))
-      ) {
-        throw new Error(`no operation: ${line}`);
-      }
-      return { op, args };
-    });
+    .map((line) => (line.startsWith('{') ? fromJson(line) : fromWords(line)));
+}
+
+function fromJson(line: string): Operation {
+  const { op, args } = JSON.parse(line) as Partial<Operation>;
+  if (typeof op !== 'string' || !Array.isArray(args)) throw new Error(`no operation: ${line}`);
+  operandsOf(op);
+  return { op, args };
+}
+
+function fromWords(line: string): Operation {
+  const [op = '', ...args] = line.trim().split(/\s+/);
+  operandsOf(op);
+  if (args.some((arg) => !/^-?\d+$/.test(arg))) throw new Error(`no operation: ${line}`);
+  return { op, args: args.map(Number) };
 }
 
 export function printProgram(program: Program): string {
