@@ -8,6 +8,7 @@ import type { Operand, Statement } from './ast.ts';
 import { type Call, compileSyscall, hasSyscall, resultOf, syscallNames } from './calls.ts';
 import { compileCond } from './conditions.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
+import { LATER } from './later.ts';
 import { withLifting } from './lifting.ts';
 import { compileMap } from './map.ts';
 import { evalOf, looksLikePlace, rangeOf } from './operands.ts';
@@ -15,7 +16,7 @@ import { showCond, showStatement } from './print.ts';
 import { childName, type Scope, type Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import { showMessage, type Value } from './values.ts';
-import { LATER, VERBS } from './verbs.ts';
+import { VERBS } from './verbs.ts';
 
 /** 'break' leaves the innermost loop. */
 export type Flow = 'on' | 'break';

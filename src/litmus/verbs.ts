@@ -113,34 +113,6 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   exit: { usage: 'exit', compile: compileExit },
 };
 
-/** Words that a later part of the kernel brings. */
-export const LATER: Readonly<Record<string, string>> = {
-  adversary: 'background actors (`adversary`)',
-  fail: 'failing allocations (`fail alloc`)',
-  poison: 'UFFDIO_POISON',
-  move: 'UFFDIO_MOVE',
-  continue: 'UFFDIO_CONTINUE',
-  vm: 'virtual machines (a second MMU)',
-  vcpu: 'virtual machines (a second MMU)',
-  pin: 'devices that pin pages',
-  send: 'passing descriptors between processes',
-  mremap: 'mremap(2)',
-  mincore: 'mincore(2)',
-  mlock: 'mlock(2)',
-  mlock2: 'mlock2(2)',
-  munlock: 'munlock(2)',
-  mlockall: 'mlockall(2)',
-  memfd_create: 'memfd_create(2)',
-  process_madvise: 'process_madvise(2)',
-  process_vm_readv: 'process_vm_readv(2)',
-  process_vm_writev: 'process_vm_writev(2)',
-  pagemap_scan: 'PAGEMAP_SCAN',
-  fallocate: 'fallocate(2)',
-  ftruncate: 'ftruncate(2)',
-  signal: 'signals between litmus threads',
-  kill: 'signals between litmus threads',
-};
-
 /** The operand at an index, or the verb's usage as an error. */
 function want(c: VerbContext, index: number, what: string, verb: string): Operand {
   const operand = c.operands[index];
