@@ -1,13 +1,22 @@
 /** A program of the operation language as a C program that stands alone and prints what each call gives. */
 import { must } from '../../base/assert.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { ARENA, HEAP_PAGE, type Operation, type Program, SOURCE_OFFSET } from './operations.ts';
+import {
+  ARENA,
+  HEAP_PAGE,
+  HELPER,
+  type Operation,
+  type Program,
+  SOURCE_OFFSET,
+} from './operations.ts';
 import { STRUCTS } from './structs.ts';
 
 const HEAD = `#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -23,7 +32,8 @@ const HEAD = `#define _GNU_SOURCE
 static char *A = (char *)0x${ARENA.toString(16)}; /* page 24 begins a page-table page */
 static unsigned source[9 * 1024] __attribute__((aligned(4096)));
 static int uffd[2] = {-1, -1};
-static sigjmp_buf back;
+static __thread sigjmp_buf back;
+static char *structs; /* where ioctls find their struct when that is in the arena */
 
 static void on_signal(int signo, siginfo_t *info, void *context) {
   (void)context;
@@ -35,6 +45,16 @@ static void on_signal(int signo, siginfo_t *info, void *context) {
 static void show(const char *call, long result) {
   if (result == -1) printf("%s = -1 (%s)\\n", call, strerror(errno));
   else printf("%s = 0x%lx\\n", call, result);
+}
+
+static int uffdio(int fd, unsigned long command, uint64_t *fields, int count) {
+  if (structs == NULL) return ioctl(fd, command, fields);
+  if (!sigsetjmp(back, 0)) memcpy(structs, fields, 8 * count);
+  int result = ioctl(fd, command, structs);
+  int error = errno;
+  if (!sigsetjmp(back, 0)) memcpy(fields, structs, 8 * count);
+  errno = error;
+  return result;
 }
 
 /* What /proc/self/maps says of the arena, and pagemap where it says anything. */
@@ -58,7 +78,8 @@ static void state(void) {
   }
   close(fd);
 }
-
+`;
+const MAIN = `
 int main(void) {
   setbuf(stdout, NULL);
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
@@ -87,19 +108,20 @@ const PIPES = `  int turn[2][2], me = 0, waiting = 0;
   (void)waiting;
 `;
 
-/** The text of a C file: \`gcc -static -no-pie\`, run as root. */
+/** The text of a C file: \`gcc -static -no-pie -pthread\`, run as root. */
 export function cProgram(program: Program): string {
   const forks = program.some(({ op }) => op === 'fork');
   const heap = program.some(({ op }) => op === 'brk');
-  const body = forks ? turns(program) : program.map((op) => `  ${statement(op)}\n`).join('');
-  return `${HEAD}${heap ? HEAP : ''}${forks ? PIPES : ''}${body}${TAIL}`;
+  const body = forks ? turns(program) : program.map((op, i) => `  ${statement(op, i)}\n`).join('');
+  const jobs = program.map((op, i) => (op.op.startsWith(HELPER) ? job(op, i) : '')).join('');
+  return `${HEAD}${jobs}${MAIN}${heap ? HEAP : ''}${forks ? PIPES : ''}${body}${TAIL}`;
 }
 
 /** Operations of parent and child in turns: each process runs those that are its own. */
 function turns(program: Program): string {
   let text = '';
   let [me, child] = [0, false];
-  for (const operation of program) {
+  for (const [i, operation] of program.entries()) {
     const { op, args } = operation;
     if (op === 'fork' && !child) {
       text += '  if (fork() == 0) me = 1;\n';
@@ -114,8 +136,8 @@ function turns(program: Program): string {
       [me, child] = [0, false];
     } else if (op !== 'fork' && op !== 'switch' && op !== 'exit') {
       text += child
-        ? `  if (me == ${me}) { ${statement(operation)} }\n`
-        : `  ${statement(operation)}\n`;
+        ? `  if (me == ${me}) { ${statement(operation, i)} }\n`
+        : `  ${statement(operation, i)}\n`;
     }
   }
   if (child) {
@@ -126,7 +148,16 @@ function turns(program: Program): string {
   return text;
 }
 
-function statement({ op, args }: Operation): string {
+/** What may wait, as the body of a thread. */
+function job({ op, args }: Operation, i: number): string {
+  const body = statement({ op: op.slice(HELPER.length), args }, i);
+  return `static void *job${i}(void *unused) {\n  (void)unused;\n  ${body}\n  return NULL;\n}\n`;
+}
+
+function statement({ op, args }: Operation, i: number): string {
+  if (op.startsWith(HELPER)) {
+    return `{ pthread_t t; pthread_create(&t, NULL, job${i}, NULL); usleep(50000); }`;
+  }
   const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
   switch (op) {
     case 'mmap':
@@ -147,12 +178,19 @@ function statement({ op, args }: Operation): string {
       return `printf("load page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) printf("  0x%x\\n", *(volatile unsigned *)(${place(a)}));`;
     case 'store':
       return `printf("store page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) *(volatile unsigned *)(${place(a)}) = ${b};`;
+    case 'switch':
+    case 'exit':
+      return `/* ${op}: there is no child */`;
     case 'uffd':
       return `uffd[${a}] = syscall(SYS_userfaultfd, ${hex(b)}); show("userfaultfd", uffd[${a}]);`;
     case 'read':
-      return `{ char b[4096]; show("read", read(uffd[${a}], b, ${b})); }`;
+      return `{ uint64_t b[512] = {0}; show("read", read(uffd[${a}], structs ? (void *)structs : b, ${b})); printf("  event %lx flags %lx at A+0x%lx\\n", (long)(b[0] & 0xff), (long)b[1], (long)b[2] - (long)A); }`;
     case 'poll':
-      return '/* poll: left out */';
+      return `{ struct pollfd p = {uffd[${a}], POLLIN | POLLOUT, 0}; show("poll", poll(&p, 1, 0)); printf("  revents %x\\n", p.revents); }`;
+    case 'fdinfo':
+      return `{ char b[64]; sprintf(b, "/proc/self/fdinfo/%d", uffd[${a}]); FILE *f = fopen(b, "r"); while (f && fgets(b, 64, f)) printf("  %s", b); }`;
+    case 'structs':
+      return `structs = ${a < 0 ? 'NULL' : place(a)};`;
     case 'close':
       return shown(op, `close(uffd[${a}])`);
     default:
@@ -171,7 +209,7 @@ function ioctl(op: string, args: readonly number[]): string {
     firstOut > 0 && firstOut < values.length
       ? ` printf("  out %ld\\n", (long)f[${firstOut}]);`
       : '';
-  return `{ uint64_t f[] = {${texts.join(', ')}}; show("${name}", ioctl(uffd[${args[0] ?? 0}], 0x${command.toString(16)}, f));${out} }`;
+  return `{ uint64_t f[] = {${texts.join(', ')}}; show("${name}", uffdio(uffd[${args[0] ?? 0}], 0x${command.toString(16)}, f, ${values.length}));${out} }`;
 }
 
 function shown(name: string, call: string): string {

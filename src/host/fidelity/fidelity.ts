@@ -5,7 +5,8 @@
 import { at } from '../../base/assert.ts';
 import { Prng } from '../../base/prng.ts';
 import { compare, type Divergence } from './compare.ts';
-import { type Family, type GenerateOptions, randomProgram } from './generate.ts';
+import type { Family } from './families.ts';
+import { type GenerateOptions, randomProgram } from './generate.ts';
 import type { LiveKernel } from './live.ts';
 import { performInModel } from './model.ts';
 import type { Program } from './operations.ts';

@@ -6,6 +6,7 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { FAMILIES, type Family, WEIGHTS } from './families.ts';
 import {
   ARENA_PAGES,
   HEAP_PAGE,
@@ -49,59 +50,6 @@ const TOO_LONG = 2 ** 47;
 const LONGEST_COPY = 4;
 const REGISTER_MODES: readonly number[] = [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 0, 4, 5, 9];
 const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
-
-/** Kinds of operations that a run can be limited to. */
-export const FAMILIES = {
-  map: ['mmap', 'munmap', 'mprotect', 'mremap', 'brk'],
-  access: ['load', 'store'],
-  madvise: ['madvise'],
-  fork: ['fork', 'switch', 'exit'],
-  userfaultfd: [
-    'uffd',
-    'register',
-    'unregister',
-    'wake',
-    'copy',
-    'zeropage',
-    'writeprotect',
-    'read',
-    'poll',
-    'close',
-    'fdinfo',
-    'structs',
-    'poison',
-    'move',
-    'continue',
-  ],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
-export type Family = keyof typeof FAMILIES;
-
-/** How often each operation comes, before a run limits it. Accesses are what makes the others matter. */
-const WEIGHTS: Readonly<Record<string, number>> = {
-  mmap: 10,
-  munmap: 5,
-  mprotect: 10,
-  mremap: 4,
-  brk: 3,
-  load: 12,
-  store: 22,
-  madvise: 14,
-  fork: 3,
-  switch: 5,
-  exit: 1,
-  uffd: 1,
-  register: 8,
-  unregister: 3,
-  wake: 1,
-  copy: 7,
-  zeropage: 4,
-  writeprotect: 10,
-  read: 3,
-  poll: 2,
-  fdinfo: 2,
-  structs: 1,
-  close: 1,
-};
 
 export interface GenerateOptions {
   readonly operations: number;

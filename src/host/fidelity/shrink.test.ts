@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Prng } from '../../base/prng.ts';
-import { FAMILIES, type Family, randomProgram } from './generate.ts';
+import { FAMILIES, type Family } from './families.ts';
+import { randomProgram } from './generate.ts';
 import { type Program, parseProgram, printProgram, wordsOf } from './operations.ts';
 import { shrink } from './shrink.ts';
 

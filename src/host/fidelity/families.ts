@@ -1,0 +1,54 @@
+/** Which operations random programs are made of, and how often each comes. */
+
+/** Kinds of operations that a run can be limited to. */
+export const FAMILIES = {
+  map: ['mmap', 'munmap', 'mprotect', 'mremap', 'brk'],
+  access: ['load', 'store'],
+  madvise: ['madvise'],
+  fork: ['fork', 'switch', 'exit'],
+  userfaultfd: [
+    'uffd',
+    'register',
+    'unregister',
+    'wake',
+    'copy',
+    'zeropage',
+    'writeprotect',
+    'read',
+    'poll',
+    'close',
+    'fdinfo',
+    'structs',
+    'poison',
+    'move',
+    'continue',
+  ],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+export type Family = keyof typeof FAMILIES;
+
+/** How often each operation comes, before a run limits it. Accesses are what makes the others matter. */
+export const WEIGHTS: Readonly<Record<string, number>> = {
+  mmap: 10,
+  munmap: 5,
+  mprotect: 10,
+  mremap: 4,
+  brk: 3,
+  load: 12,
+  store: 22,
+  madvise: 14,
+  fork: 3,
+  switch: 5,
+  exit: 1,
+  uffd: 1,
+  register: 8,
+  unregister: 3,
+  wake: 1,
+  copy: 7,
+  zeropage: 4,
+  writeprotect: 10,
+  read: 3,
+  poll: 2,
+  fdinfo: 2,
+  structs: 1,
+  close: 1,
+};
