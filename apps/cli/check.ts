@@ -10,6 +10,8 @@ import type { CheckJob, FromWorker } from './check-job.ts';
 const STATUS_BAD_INPUT = 2;
 const STATUS_BUG = 70;
 const STATUS_INTERRUPTED = 130;
+/** Default is 16 to 48, depending on the machine. */
+const YOUNG_GENERATION_MB = 256;
 const CLEAR_LINE = '\r\x1b[K';
 
 interface Options {
@@ -112,7 +114,11 @@ function supervise(job: CheckJob, output: string | null): Promise<void> {
   });
   process.stdout.on('error', () => process.exit(0));
   return new Promise((resolve) => {
-    const worker = new Worker(new URL('./check-worker.js', import.meta.url), { workerData: job });
+    const worker = new Worker(new URL('./check-worker.js', import.meta.url), {
+      workerData: job,
+      // Every execution leaves a whole World behind: with room for thousands of them, few are ever copied.
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
     worker.on('message', (message: FromWorker) => {
       switch (message.kind) {
         case 'progress':

@@ -3,9 +3,13 @@ export class FaultlineBug extends Error {
   override readonly name = 'BUG';
 }
 
-/** What must hold or our own code is wrong. Always on; the message should name the values. */
-export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new FaultlineBug(`BUG: ${message}`);
+/**
+ * What must hold or our own code is wrong. Always on; the message should name the values.
+ * @param message where the check is hot, a function: a template would be put together although nothing is wrong
+ */
+export function assert(condition: boolean, message: string | (() => string)): asserts condition {
+  if (!condition)
+    throw new FaultlineBug(`BUG: ${typeof message === 'string' ? message : message()}`);
 }
 
 /** The value at an index that must exist: `noUncheckedIndexedAccess` without a silent `!`. */

@@ -95,7 +95,7 @@ export class Frames {
       this.#next[own] = next + 1;
       pfn = next as Pfn;
     }
-    assert(this.#refcount[pfn] === 0, `frame ${pfn} allocated while referenced`);
+    assert(this.#refcount[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
     this.#refcount[pfn] = 1;
     this.flags[pfn] = 0;
     this.mapping[pfn] = 0;
@@ -108,12 +108,12 @@ export class Frames {
   /** Drops a reference; the last one frees the frame into the owner's list. Returns true when it was the last. */
   put(pfn: Pfn, owner: number): boolean {
     const left = (this.#refcount[pfn] ?? 0) - 1;
-    assert(left >= 0, `frame ${pfn} put without a reference`);
+    assert(left >= 0, () => `frame ${pfn} put without a reference`);
     sched.touch(refcountCell(pfn), left === 0 ? WRITE : ADD);
     this.#refcount[pfn] = left;
     if (left > 0) return false;
     assert(pfn !== ZERO_PFN, 'the zero page was freed');
-    assert(this.#mapcount[pfn] === 0, `frame ${pfn} freed while mapped`);
+    assert(this.#mapcount[pfn] === 0, () => `frame ${pfn} freed while mapped`);
     sched.touch(contentCell(pfn), WRITE);
     this.onReuse?.(pfn);
     this.#free[owner % this.#owners]?.push(pfn);
@@ -122,7 +122,7 @@ export class Frames {
   }
 
   get(pfn: Pfn): void {
-    assert((this.#refcount[pfn] ?? 0) > 0, `frame ${pfn} got while free`);
+    assert((this.#refcount[pfn] ?? 0) > 0, () => `frame ${pfn} got while free`);
     sched.touch(refcountCell(pfn), ADD);
     this.#refcount[pfn] = (this.#refcount[pfn] ?? 0) + 1;
   }
@@ -143,7 +143,7 @@ export class Frames {
   addMapcount(pfn: Pfn, delta: 1 | -1): void {
     sched.touch(mapcountCell(pfn), ADD);
     this.#mapcount[pfn] = (this.#mapcount[pfn] ?? 0) + delta;
-    assert((this.#mapcount[pfn] ?? 0) >= 0, `frame ${pfn} unmapped more often than mapped`);
+    assert((this.#mapcount[pfn] ?? 0) >= 0, () => `frame ${pfn} unmapped more often than mapped`);
   }
 
   hasFlag(pfn: Pfn, flag: number): boolean {

@@ -57,7 +57,7 @@ export class Tables {
   free(table: number, owner: number): void {
     const start = table * this.granule;
     for (let i = 0; i < this.granule; i++) {
-      assert(this.words[start + i] === 0, `page table ${table} freed with entry ${i} in use`);
+      assert(this.words[start + i] === 0, () => `page table ${table} freed with entry ${i} in use`);
     }
     this.#free[owner % this.#owners]?.push(table);
     this.inUse--;

@@ -89,7 +89,7 @@ export function* tryLockRead(l: Lock): Steps<boolean> {
 
 /** Takes a lock that must be free, inside the running step: for locks only ever taken under another one. */
 export function take(l: Lock, tried = false): void {
-  assert(l.free, `${l.name} taken while held`);
+  assert(l.free, () => `${l.name} taken while held`);
   checkAcquire(l, tried);
   l.held = true;
   l.writer = sched.running;
@@ -100,7 +100,7 @@ export function take(l: Lock, tried = false): void {
 }
 
 export function takeRead(l: Lock, tried = false): void {
-  assert(!l.held, `${l.name} read-taken while write-held`);
+  assert(!l.held, () => `${l.name} read-taken while write-held`);
   checkAcquire(l, tried);
   l.readers++;
   sched.touch(l.cell, LOCK_R);
@@ -108,7 +108,7 @@ export function takeRead(l: Lock, tried = false): void {
 }
 
 export function unlock(l: Lock): void {
-  assert(l.held, `${l.name} released while not held`);
+  assert(l.held, () => `${l.name} released while not held`);
   l.held = false;
   l.writer = null;
   disown(l);
@@ -120,7 +120,7 @@ export function unlock(l: Lock): void {
 }
 
 export function unlockRead(l: Lock): void {
-  assert(l.readers > 0, `${l.name} read-released while not held`);
+  assert(l.readers > 0, () => `${l.name} read-released while not held`);
   l.readers--;
   disown(l);
   sched.touch(l.cell, UNLOCK_R);
@@ -128,7 +128,7 @@ export function unlockRead(l: Lock): void {
 
 /** Turns a write hold into a read hold without letting a writer in between. @linux downgrade_write */
 export function downgrade(l: Lock): void {
-  assert(l.held, `${l.name} downgraded while not held`);
+  assert(l.held, () => `${l.name} downgraded while not held`);
   l.held = false;
   l.writer = null;
   l.readers = 1;
@@ -138,14 +138,16 @@ export function downgrade(l: Lock): void {
 
 /** Asserts that the running thread may rely on the lock. */
 export function assertHeld(l: Lock): void {
-  if (sched.running === null) return;
-  assert(sched.running.held.includes(l), `${l.name} must be held by ${sched.running.name}`);
+  const { running } = sched;
+  if (running === null) return;
+  assert(running.held.includes(l), () => `${l.name} must be held by ${running.name}`);
 }
 
 /** Asserts that the running thread holds the lock exclusively. */
 export function assertHeldWrite(l: Lock): void {
-  if (sched.running === null) return;
-  assert(l.writer === sched.running, `${l.name} must be write-held by ${sched.running.name}`);
+  const { running } = sched;
+  if (running === null) return;
+  assert(l.writer === running, () => `${l.name} must be write-held by ${running.name}`);
 }
 
 function acquireOp(l: Lock, ready: () => boolean): Op {
@@ -163,7 +165,7 @@ function disown(l: Lock): void {
   const thread = sched.running;
   if (thread === null) return;
   const index = thread.held.lastIndexOf(l);
-  assert(index >= 0, `${l.name} released by ${thread.name}, which does not hold it`);
+  assert(index >= 0, () => `${l.name} released by ${thread.name}, which does not hold it`);
   thread.held.splice(index, 1);
   if (l.cls.spins) thread.atomic--;
 }

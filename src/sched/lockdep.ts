@@ -11,11 +11,11 @@ export function checkAcquire(l: Lock, tried: boolean): void {
   const thread = sched.running;
   if (thread === null) return;
   for (const h of thread.held) {
-    assert(h !== l || l.cls.nests, `recursive locking of ${l.name} by ${thread.name}`);
+    assert(h !== l || l.cls.nests, () => `recursive locking of ${l.name} by ${thread.name}`);
     if (tried) continue;
     assert(
       h.cls.rank < l.cls.rank || (h.cls === l.cls && l.cls.nests),
-      `lock order: ${l.name} taken by ${thread.name} while holding ${h.name}`,
+      () => `lock order: ${l.name} taken by ${thread.name} while holding ${h.name}`,
     );
   }
 }
@@ -28,6 +28,6 @@ export function checkMaySleep(what: string): void {
   if (thread.rcuReaders > 0) spinning.push('an RCU read section');
   assert(
     false,
-    `sleeping in atomic: ${thread.name} waits for ${what} inside ${spinning.join(', ')}`,
+    () => `sleeping in atomic: ${thread.name} waits for ${what} inside ${spinning.join(', ')}`,
   );
 }

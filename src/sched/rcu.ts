@@ -40,7 +40,7 @@ export class Rcu {
   readUnlock(): void {
     const thread = sched.running;
     if (thread === null) return;
-    assert(thread.rcuReaders > 0, `${thread.name} leaves an RCU section it is not in`);
+    assert(thread.rcuReaders > 0, () => `${thread.name} leaves an RCU section it is not in`);
     thread.rcuReaders--;
     thread.atomic--;
     if (thread.rcuReaders > 0) return;

@@ -136,7 +136,10 @@ export class Sched {
       while (next.done !== true) {
         const op = next.value;
         if (op.ready !== null && !op.ready()) {
-          assert(this.idle() || op.ready(), `${op.name} waits for ever: ${op.awaits ?? 'a lock'}`);
+          assert(
+            this.idle() || op.ready(),
+            () => `${op.name} waits for ever: ${op.awaits ?? 'a lock'}`,
+          );
         }
         next = body.next(0);
       }
@@ -192,9 +195,9 @@ export class Sched {
     if (next.done === true) {
       thread.done = true;
       if (thread.held.length > 0) {
-        assert(false, `${thread.name} ended holding ${at(thread.held, 0).name}`);
+        assert(false, () => `${thread.name} ended holding ${at(thread.held, 0).name}`);
       }
-      if (thread.atomic > 0) assert(false, `${thread.name} ended inside an atomic section`);
+      if (thread.atomic > 0) assert(false, () => `${thread.name} ended inside an atomic section`);
       this.touch(this.threadCell(thread), WRITE);
     } else {
       thread.op = next.value;

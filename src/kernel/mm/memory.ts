@@ -114,7 +114,7 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
     case 'migration':
     case 'hwpoison':
     case 'table':
-      assert(false, `${pteKind(vmf.orig)} entries are not modelled yet: nothing makes one`);
+      assert(false, () => `${pteKind(vmf.orig)} entries are not modelled yet: nothing makes one`);
   }
 }
 
@@ -132,7 +132,7 @@ function* handlePteMarker(vmf: Fault): Steps<VmFault> {
   const marker = pteMarker(vmf.orig);
   if ((marker & PTE_MARKER_POISONED) !== 0) return VM_FAULT_HWPOISON;
   if ((marker & PTE_MARKER_GUARD) !== 0) return VM_FAULT_SIGSEGV;
-  assert(marker === PTE_MARKER_UFFD_WP, `a marker with mask ${marker}`);
+  assert(marker === PTE_MARKER_UFFD_WP, () => `a marker with mask ${marker}`);
   if (has(vmf.vma.flags, VM_UFFD_WP)) return yield* doPteMissing(vmf);
   return yield* pteMarkerClear(vmf);
 }
