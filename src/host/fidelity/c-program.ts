@@ -178,6 +178,8 @@ function statement({ op, args }: Operation, i: number): string {
       return `printf("load page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) printf("  0x%x\\n", *(volatile unsigned *)(${place(a)}));`;
     case 'store':
       return `printf("store page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) *(volatile unsigned *)(${place(a)}) = ${b};`;
+    case 'fork':
+      return 'if (fork() == 0) for (;;) prctl(PR_SET_PDEATHSIG, SIGKILL), pause();';
     case 'switch':
     case 'exit':
       return `/* ${op}: there is no child */`;

@@ -256,6 +256,18 @@ static int userfault(const struct op *o) {
   return 1;
 }
 
+/* In the helper: a child that shares the arena's pages and does nothing; it dies with us. */
+static void fork_sleeper(void) {
+  pid_t parent = getpid();
+  pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);
+    for (;;) pause();
+  }
+  say("= %d\n", pid < 0 ? -errno : 0);
+}
+
 static void perform(const struct op *o) {
   const long *a = o->arg;
   if (IS("mmap")) say_address(mmap(place(a[0]), a[1], a[2], a[3], -1, 0), a[1]);
@@ -266,6 +278,7 @@ static void perform(const struct op *o) {
     void *moved = (void *)syscall(SYS_mremap, place(a[0]), a[1], a[2], a[3], place(a[4]));
     say_address(moved, a[2]);
   } else if (IS("brk")) heap_end(a[0]);
+  else if (IS("fork")) fork_sleeper();
   else if (IS("load")) load(a[0]);
   else if (IS("store")) store(a[0], a[1]);
   else if (!userfault(o)) say("= unknown operation %s\n", o->name);
@@ -286,7 +299,7 @@ static void say_mappings(void) {
     if (newline == NULL) break;
     *newline = 0;
     if (strncmp(line, "VmFlags:", 8) == 0) {
-      if (start >= ARENA - (PAGES * PAGE) && start < ARENA + PAGES * PAGE) {
+      if (end > ARENA - PAGES * PAGE && start < ARENA + 2 * PAGES * PAGE) {
         say(" %ld-%ld rss %ld", (start - ARENA) / PAGE, (end - ARENA) / PAGE, rss / 4);
         for (char *word = strtok(line + 8, " "); word != NULL; word = strtok(NULL, " "))
           say(" %s", word);
@@ -433,6 +446,7 @@ static int fork_here(int at) {
   }
   if (pipe(turn[0]) != 0 || pipe(turn[1]) != 0) _exit(94);
   flush();
+  pid_t parent = getpid();
   child = fork();
   if (child < 0) {
     say_number(-1);
@@ -445,6 +459,7 @@ static int fork_here(int at) {
   }
   me = 1;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(0);
   close(smaps_fd);
   close(pagemap_fd);
   open_proc();
@@ -539,6 +554,7 @@ static void start_program(void) {
   if (pid == 0) run_program();
   int status = 0;
   waitpid(pid, &status, 0);
+  while (waitpid(-1, NULL, 0) > 0); /* its children: they die with it and are ours then */
   if (status == 0) printf("end\n");
   else printf("died %d\n", status);
   fflush(stdout);
@@ -546,6 +562,7 @@ static void start_program(void) {
 
 int main(void) {
   char line[256];
+  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   source = mmap((void *)SOURCE, SOURCE_PAGES * PAGE, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (source != (unsigned char *)SOURCE) return 90;

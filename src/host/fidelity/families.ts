@@ -45,6 +45,8 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   wake: 1,
   copy: 7,
   zeropage: 4,
+  poison: 3,
+  continue: 1,
   writeprotect: 10,
   read: 3,
   poll: 2,

@@ -31,8 +31,8 @@ const FEATURE_THREAD_ID = 1 << 8;
 const FEATURE_EXACT_ADDRESS = 1 << 11;
 const FEATURE_WP_UNPOPULATED = 1 << 13;
 const FEATURE_WP_ASYNC = 1 << 15;
-/** REMAP, REMOVE, UNMAP. */
-const EVENTS: readonly number[] = [1 << 2, 1 << 3, 1 << 6];
+/** FORK, REMAP, REMOVE, UNMAP. */
+const EVENTS: readonly number[] = [1 << 1, 1 << 2, 1 << 3, 1 << 6];
 /** Operations that wait for a fault to be resolved or an event to be read. */
 const MAY_WAIT: ReadonlySet<string> = new Set([
   'load',
@@ -42,6 +42,7 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   'mmap',
   'mremap',
   'brk',
+  'fork',
 ]);
 /** Longer than user space, and lengths that wrap around its end. */
 const TOO_LONG = 2 ** 47;
@@ -118,7 +119,6 @@ class Draw {
   #waiting(operation: Operation): Operation {
     const { op, args } = operation;
     if (!this.#waits) return operation;
-    if (op === 'fork') return { op: 'read', args: [this.#slot(), 64] };
     return MAY_WAIT.has(op) ? { op: `${HELPER}${op}`, args } : operation;
   }
 

@@ -177,6 +177,10 @@ class Model {
         return String(yield* this.#call(task, op, [place(a), b, c]));
       case 'brk':
         return offsetText(yield* this.#call(task, 'brk', [place(a)]));
+      case 'fork': {
+        const child = yield* forkTask(task, { name: 'sleeper', hart: 1, owner: 1 });
+        return typeof child === 'number' ? String(child) : '0';
+      }
       case 'load':
         return accessText(yield* userLoad(task, place(a), 4));
       case 'store':

@@ -48,7 +48,7 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   brk: ['page'],
   load: ['page'],
   store: ['page', 'number'],
-  /** A child process that waits until it is switched to. */
+  /** A child process that waits until it is switched to; the helper's (`~fork`) does nothing ever. */
   fork: [],
   switch: ['number'],
   /** Ends the child and goes on in the parent. */

@@ -18,15 +18,19 @@ import type { Steps } from '../../sched/op.ts';
 import { ARENA, ARENA_PAGES } from './operations.ts';
 
 const ARENA_END: number = ARENA + ARENA_PAGES * PAGE_SIZE;
+/** Mappings grow out of the arena at either end. */
+const AROUND: number = ARENA - ARENA_PAGES * PAGE_SIZE;
+const AROUND_END: number = ARENA_END + ARENA_PAGES * PAGE_SIZE;
 const MARKER_TYPE = 0x1fn;
 
 /** "V" with the mappings of the arena and their VmFlags, "P" with its pagemap in runs. */
 export function* stateLines(mm: Mm): Steps<string[]> {
-  const words = [...(yield* pagemapWords(mm, ARENA, ARENA_END, true))];
+  const all = [...(yield* pagemapWords(mm, AROUND, AROUND_END, true))];
+  const words = all.slice(ARENA_PAGES, 2 * ARENA_PAGES);
   const resident = (start: number, end: number): number =>
-    words.slice(Math.max(0, start), Math.max(0, end)).filter(isResident).length;
+    all.slice(start + ARENA_PAGES, end + ARENA_PAGES).filter(isResident).length;
   let mappings = 'V';
-  for (const vma of mm.vmas.range(ARENA - ARENA_PAGES * PAGE_SIZE, ARENA_END)) {
+  for (const vma of mm.vmas.range(AROUND, AROUND_END)) {
     const [start, end] = [(vma.start - ARENA) / PAGE_SIZE, (vma.end - ARENA) / PAGE_SIZE];
     // Not in kernels built without MEM_SOFT_DIRTY.
     mappings += ` ${start}-${end} rss ${resident(start, end)} ${vmFlagLetters(withoutFlag(vma.flags, VM_SOFTDIRTY))};`;

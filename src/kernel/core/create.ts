@@ -4,7 +4,7 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { CELL_TASK } from '../cells.ts';
 import { world } from '../current.ts';
-import { FdTable } from '../fs/file.ts';
+import { FdTable, fput } from '../fs/file.ts';
 import { dupMm } from '../mm/fork.ts';
 import { Mm } from '../mm/mm-types.ts';
 import { mmAddUser } from '../mm/mm-users.ts';
@@ -69,11 +69,16 @@ export function createSharer(parent: Task, options: TaskOptions): Task {
  * @linux kernel/fork.c copy_process
  */
 export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | number> {
+  // Descriptors first: a file that the parent closes while fork waits for a monitor stays open in the child.
+  const files = parent.files.clone();
   const mm = yield* dupMm(parent.mmOrDie);
-  if (typeof mm === 'number') return mm;
+  if (typeof mm === 'number') {
+    for (const [, { file }] of files.entries()) yield* fput(parent, file);
+    return mm;
+  }
   const tid = newPid();
   const { hart, owner } = options;
-  const child = new Task(tid, tid, options.name, mm, parent.files.clone(), hart, owner, parent);
+  const child = new Task(tid, tid, options.name, mm, files, hart, owner, parent);
   inherit(child, parent);
   return addTask(world, child);
 }
