@@ -13,11 +13,12 @@ import {
   ZEROPAGE_ERRNOS,
 } from './fs/userfaultfd-errnos.ts';
 import { REGISTER_ERRNOS, UNREGISTER_ERRNOS } from './fs/userfaultfd-register.ts';
-import { MADVISE_ERRORS } from './mm/madvise.ts';
+import { MADVISE_ERRORS } from './mm/madvise-errors.ts';
 import { MMAP_ERRORS } from './mm/mmap.ts';
 import { MPROTECT_ERRORS } from './mm/mprotect.ts';
 import { MREMAP_ERRORS } from './mm/mremap.ts';
 import { MUNMAP_ERRORS } from './mm/munmap.ts';
+import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
 export const ERRNO_ROWS: readonly ErrnoRow[] = [
@@ -37,6 +38,7 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MPROTECT_ERRORS,
   MADVISE_ERRORS,
   MREMAP_ERRORS,
+  PROCESS_MADVISE_ERRORS,
 ].flatMap((table): readonly ErrnoRow[] => Object.values(table));
 
 /** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */

@@ -1,5 +1,6 @@
 /** Kernel versions as stacks of patches (design, decisions 16 and 17). */
 import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './patches/features.ts';
+import { noGuardRegions } from './patches/guard-regions.ts';
 import { mmapChangingUnlocked } from './patches/mmap-changing-unlocked.ts';
 import { noPtReclaim } from './patches/no-pt-reclaim.ts';
 import { unregisterAnyCtx } from './patches/unregister-any-ctx.ts';
@@ -33,6 +34,7 @@ export const PROFILES: readonly Profile[] = [
       unregisterAnyCtx,
       noMadviseVmaLocks,
       noPtReclaim,
+      noGuardRegions,
       noFillVmaLocks,
       mmapChangingUnlocked,
       noMove,

@@ -87,7 +87,7 @@ test.each([
     'a second rule called "x"',
     'rename',
   ],
-  [`${A}\n${T}\npromise guard`, '4:9', 'not yet: promise guard', 'promise wp'],
+  [`${A}\n${T}\npromise mode`, '4:9', 'not yet: promise mode', 'promise wp'],
   [`${A}\n${T}\npromise wpp`, '4:9', 'no promise is called wpp', '`wp`'],
   [
     `${A}\n${T}\nwith patch wp-noflush holds`,

@@ -7,6 +7,7 @@ import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
 import { compileCond } from './conditions.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
 import type { Eval } from './operands.ts';
+import { PROMISES, type PromiseName } from './promise.ts';
 import { Scope, type Strand } from './scope.ts';
 import { scratchBytes } from './scratch.ts';
 import { type Code, Compiler } from './statements.ts';
@@ -37,7 +38,7 @@ export interface CompiledTest {
   readonly threads: readonly { readonly strand: Strand; readonly code: Code }[];
   readonly final: Code | null;
   readonly rules: readonly CompiledRule[];
-  readonly promisesWp: boolean;
+  readonly promises: readonly PromiseName[];
   /** Registers that the table of outcomes shows. */
   readonly shown: readonly { readonly name: string; readonly slot: number }[];
 }
@@ -47,8 +48,6 @@ export const ALWAYS_ON: readonly string[] = ['hang', 'lost-wake', 'leak', 'asser
 /** What a test may have at most: every strand takes a hart. */
 const MAX_STRANDS = 14;
 const LATER_PROMISES: readonly string[] = [
-  'guard',
-  'poison',
   'mode',
   'fork',
   'data',
@@ -99,7 +98,7 @@ export function compileTest(
     threads,
     final,
     rules,
-    promisesWp: rules.some((r) => r.rule.subject.kind === 'promise'),
+    promises: promisesOf(rules),
     shown: shownRegisters(test, scope),
   };
 }
@@ -123,12 +122,22 @@ function compileRules(test: LitmusTest, scope: Scope, variant: Variant): Compile
 }
 
 function checkPromise(name: string, pos: Pos): void {
-  if (name === 'wp') return;
-  if (LATER_PROMISES.includes(name)) throw notYet(`promise ${name}`, pos, 'there is: promise wp');
+  if (Object.hasOwn(PROMISES, name)) return;
+  const known = Object.keys(PROMISES);
+  if (LATER_PROMISES.includes(name)) {
+    throw notYet(`promise ${name}`, pos, `there is: promise ${known.join(', ')}`);
+  }
   throw new LitmusError(
     `no promise is called ${name}`,
     pos,
-    didYouMean(name, ['wp', ...LATER_PROMISES]),
+    didYouMean(name, [...known, ...LATER_PROMISES]),
+  );
+}
+
+function promisesOf(rules: readonly CompiledRule[]): PromiseName[] {
+  const names = Object.keys(PROMISES) as PromiseName[];
+  return names.filter((name) =>
+    rules.some(({ rule: { subject } }) => subject.kind === 'promise' && subject.promise === name),
   );
 }
 

@@ -2,7 +2,6 @@
 export const LATER: Readonly<Record<string, string>> = {
   adversary: 'background actors (`adversary`)',
   fail: 'failing allocations (`fail alloc`)',
-  poison: 'UFFDIO_POISON',
   move: 'UFFDIO_MOVE',
   continue: 'UFFDIO_CONTINUE',
   vm: 'virtual machines (a second MMU)',
@@ -16,7 +15,6 @@ export const LATER: Readonly<Record<string, string>> = {
   munlock: 'munlock(2)',
   mlockall: 'mlockall(2)',
   memfd_create: 'memfd_create(2)',
-  process_madvise: 'process_madvise(2)',
   process_vm_readv: 'process_vm_readv(2)',
   process_vm_writev: 'process_vm_writev(2)',
   pagemap_scan: 'PAGEMAP_SCAN',

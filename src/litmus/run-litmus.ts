@@ -13,7 +13,7 @@ import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
 import { checkAll, checkStep, teardown } from './integrity.ts';
 import { lostWake } from './lost-wake.ts';
-import { WpPromise } from './promise-wp.ts';
+import { PagePromise } from './promise.ts';
 import { BrokenRule, RunState } from './state.ts';
 import { type Code, showValue } from './statements.ts';
 import { spawnThread } from './strands.ts';
@@ -78,7 +78,9 @@ export class LitmusExecution implements Execution<Outcome> {
     main.scratch = new Uint8Array(compiled.scratch);
     world.setupTask = main;
     this.run = new RunState(world, main, compiled.scope.slots);
-    if (compiled.promisesWp) this.run.wp = new WpPromise((a) => compiled.scope.placeName(a));
+    for (const name of compiled.promises) {
+      this.run.promises.push(new PagePromise(name, (a) => compiled.scope.placeName(a)));
+    }
     for (const { code, pos } of compiled.setup) this.#setup(code, pos);
     // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
     world.machine.tlbs[0]?.flushAll();

@@ -2,7 +2,7 @@
 import type { Task } from '../kernel/core/task.ts';
 import type { World } from '../kernel/world.ts';
 import type { Thread } from '../sched/thread.ts';
-import type { WpPromise } from './promise-wp.ts';
+import type { PagePromise } from './promise.ts';
 import type { Value } from './values.ts';
 
 export class RunState {
@@ -13,8 +13,8 @@ export class RunState {
   /** By strand: its task and its thread, once it has them. */
   readonly tasks: (Task | undefined)[] = [];
   readonly threads: (Thread | undefined)[] = [];
-  /** The watcher of `promise wp`, when the file asks for it. */
-  wp: WpPromise | null = null;
+  /** The watchers of the promises that the file asks for. */
+  readonly promises: PagePromise[] = [];
   /** The process that set-up made. */
   readonly mainTask: Task;
   /** How the threads came out; for rules. */

@@ -23,7 +23,7 @@ import type { SigAction, SigInfo } from '../kernel/core/thread-group.ts';
 import { copyFromUser, copyToUser } from '../kernel/mm/user-access.ts';
 import { encodeAltStack, encodeSigInfo, onAltStack } from '../kernel/syscall/signal.ts';
 import type { Steps } from '../sched/op.ts';
-import { EINTR } from '../uapi/errno.ts';
+import { EINTR, ERESTARTNOINTR } from '../uapi/errno.ts';
 import {
   SA_NODEFER,
   SA_ONSTACK,
@@ -91,8 +91,10 @@ export function* deliverSignals(
 function restartIfAsked(context: GuestContext, restart: boolean): void {
   const call = context.syscall;
   context.syscall = null;
-  if (call === null || !restart || !RESTARTABLE.includes(call.nr)) return;
-  if (context.number(REG_A0) !== -EINTR) return;
+  if (call === null) return;
+  const result = context.number(REG_A0);
+  const always = result === -ERESTARTNOINTR;
+  if (!always && (!restart || !RESTARTABLE.includes(call.nr) || result !== -EINTR)) return;
   context.set(REG_A0, call.a0);
   context.pc -= ECALL_BYTES;
 }

@@ -78,6 +78,8 @@ export const EHWPOISON: number = TABLE.EHWPOISON;
 
 /** The kernel's own "start the call again after the signal": never seen by user space. */
 export const ERESTARTSYS = 512;
+/** The same, whatever the handler's SA_RESTART says. */
+export const ERESTARTNOINTR = 513;
 
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(TABLE).map(([n, v]) => [v, n]));
 

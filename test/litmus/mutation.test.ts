@@ -28,6 +28,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-madvise.vmaAfterRemove': 'copy-vs-dontneed',
   'without-zap.tableStillThere': 'table-reclaim-twice',
   'without-zap.tableStillEmpty': 'table-reclaim',
+  'without-guard.slotFree': 'guard-vs-fault',
 };
 
 const ARGUED = argued();

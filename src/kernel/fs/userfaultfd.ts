@@ -78,7 +78,7 @@ export function* handleUserfault(vmf: Fault, reason: UffdReason): Steps<VmFault>
   releaseFaultLock(vmf);
   if (mustSleep && !released) {
     ctx.notifyPollers();
-    yield* sleep(wait.sleeper, sleepClass(vmf.flags), 'a userfaultfd handler');
+    yield* sleepAside(vmf, wait);
   }
   sched.touch(wait.sleeper.cell, READ);
   // Whoever wakes a waiter takes it off its list; one that leaves by itself does so here.
@@ -90,6 +90,15 @@ export function* handleUserfault(vmf: Fault, reason: UffdReason): Steps<VmFault>
     unlock(ctx.queueLock);
   }
   return VM_FAULT_RETRY;
+}
+
+/** An access that waits for user space keeps nobody from starting over (accessesDue); those of GUP never do. */
+function* sleepAside(vmf: Fault, wait: UffdWait): Steps<void> {
+  const { mm } = vmf.vma;
+  const counted = flagged(vmf.flags, FAULT_FLAG_INTERRUPTIBLE);
+  if (counted) mm.addAccessesDue(-1);
+  yield* sleep(wait.sleeper, sleepClass(vmf.flags), 'a userfaultfd handler');
+  if (counted) mm.addAccessesDue(1);
 }
 
 /**

@@ -18,6 +18,7 @@ import type { Steps } from '../../sched/op.ts';
 import { CELL_VMA_ANON } from '../cells.ts';
 import { world } from '../current.ts';
 import { ANON_VMA_LOCK } from '../lock-classes.ts';
+import { seam } from '../seam.ts';
 import type { Vma } from './mm-types.ts';
 import { VM_ACCESS_FLAGS, VM_IGNORE_MERGE } from './vm-flags.ts';
 
@@ -74,7 +75,7 @@ export function hasAnonVma(vma: Vma): boolean {
 /**
  * Makes sure that private pages can be mapped into a VMA: shares a neighbour's anon_vma where the two could merge one
  * day, or makes one.
- * @returns true; false would be out of memory, which anon_vmas never are here
+ * @returns false when memory is exhausted, which only a patch makes happen
  * Requires: mmap_lock, for reading at least. @linux mm/rmap.c __anon_vma_prepare
  */
 export function* anonVmaPrepare(vma: Vma): Steps<boolean> {
@@ -86,11 +87,15 @@ export function* anonVmaPrepare(vma: Vma): Steps<boolean> {
     unlock(shared.root.lock);
     return true;
   }
+  if (!anonVmaAlloc()) return false;
   // A new one is nobody else's yet, so its lock costs no step; the field itself is guarded by the page-table lock of
   // the mm, which is the step that runs.
   adopt(vma, new AnonVma(null));
   return true;
 }
+
+/** Whether there is memory for a new anon_vma. Always, unless a patch lets it fail. @linux anon_vma_alloc */
+export const anonVmaAlloc = seam('anon-vma.alloc', (): boolean => true);
 
 function adopt(vma: Vma, anonVma: AnonVma): void {
   sched.touch(anonCell(vma), WRITE);

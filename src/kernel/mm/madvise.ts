@@ -1,6 +1,7 @@
 /** madvise(2). @linux mm/madvise.c; semantics.md section 6 */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
+import type { SleepClass } from '../../sched/wait.ts';
 import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import {
   MADV_COLD,
@@ -29,10 +30,12 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../../uapi/mman.ts';
-import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
+import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
+import { madviseGuard } from './guard.ts';
 import { faultInRange } from './gup.ts';
+import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -73,22 +76,6 @@ import { pageAlign } from './vm-prot.ts';
 import { vmaModify } from './vma.ts';
 import { unmapPageRange } from './zap.ts';
 
-export const MADVISE_ERRORS = errnoTable('madvise', {
-  unknown: ['EINVAL', 'no such advice'],
-  unmodelled: ['EINVAL', 'this advice is not modelled yet'],
-  unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
-  wraps: ['EINVAL', 'addr + len is beyond the end of the address space'],
-  kind: ['EINVAL', 'this advice does not suit this kind of mapping'],
-  locked: ['EINVAL', 'the mapping is locked into memory'],
-  sealed: ['EPERM', 'the mapping is sealed and not writable'],
-  tooMany: ['EAGAIN', 'changing part of a mapping would make more mappings than max_map_count'],
-  gone: ['ENOMEM', 'the mapping went away while its monitor was told of the removal'],
-  populate: ['EINVAL', 'the mapping does not allow the access'],
-  fault: ['EFAULT', 'an access would have raised a signal'],
-  poison: ['EHWPOISON', 'a page is poisoned'],
-  killed: ['EINTR', 'a fatal signal arrived'],
-  hole: ['ENOMEM', 'part of the range is not mapped; the rest was done'],
-});
 const E = MADVISE_ERRORS;
 
 /** What an advice does to a mapping's flags, or why it cannot be given. */
@@ -98,7 +85,7 @@ interface Advice {
   readonly name: string;
   readonly nr: number;
   /** flags: under mmap_lock for writing. nothing: accepted without effect. null: not modelled yet. */
-  readonly work: 'dontneed' | 'populate' | 'nothing' | 'unmodelled' | FlagChange;
+  readonly work: 'dontneed' | 'populate' | 'guard' | 'nothing' | 'unmodelled' | FlagChange;
   /** What is missing, for the coverage page. */
   readonly gap: string;
 }
@@ -156,18 +143,28 @@ export const ADVICE: readonly Advice[] = [
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
   row('MADV_DONTNEED_LOCKED', MADV_DONTNEED_LOCKED, 'dontneed'),
   row('MADV_COLLAPSE', MADV_COLLAPSE, 'unmodelled', 'transparent huge pages'),
-  row('MADV_GUARD_INSTALL', MADV_GUARD_INSTALL, 'unmodelled', 'guard regions'),
-  row('MADV_GUARD_REMOVE', MADV_GUARD_REMOVE, 'unmodelled', 'guard regions'),
+  row('MADV_GUARD_INSTALL', MADV_GUARD_INSTALL, 'guard'),
+  row('MADV_GUARD_REMOVE', MADV_GUARD_REMOVE, 'guard'),
 ];
+
+/** Whether this kernel version knows an advice; profiles take away what came later. */
+export const knownAdvice = seam('madvise.knownAdvice', (_behavior: number): boolean => true);
 
 /**
  * Gives advice about [start, start + length).
  * @param length bytes; rounded up to pages
+ * @param sleeps which signals end a call that starts itself again: a plain madvise leaves for any
  * @returns 0 or a negative errno. Parts that are not mapped: the rest is done, then ENOMEM
  */
-export function* doMadvise(mm: Mm, start: Vaddr, length: number, behavior: number): Steps<number> {
+export function* doMadvise(
+  mm: Mm,
+  start: Vaddr,
+  length: number,
+  behavior: number,
+  sleeps: SleepClass = 'interruptible',
+): Steps<number> {
   const advice = ADVICE.find((a) => a.nr === behavior);
-  if (advice === undefined) return fail(E.unknown);
+  if (advice === undefined || !knownAdvice(behavior)) return fail(E.unknown);
   if (start % PAGE_SIZE !== 0) return fail(E.unaligned);
   // Register values are signed here: a negative one is beyond all addresses.
   if (start < 0 || length < 0) return fail(E.wraps);
@@ -180,6 +177,8 @@ export function* doMadvise(mm: Mm, start: Vaddr, length: number, behavior: numbe
       return yield* madvisePopulate(mm, start, end, behavior === MADV_POPULATE_WRITE);
     case 'dontneed':
       return yield* madviseDontneed(mm, start, end, behavior);
+    case 'guard':
+      return yield* madviseGuard(mm, start, end, behavior === MADV_GUARD_INSTALL, sleeps);
     case 'nothing':
       return yield* madviseNothing(mm, start, end);
     default:

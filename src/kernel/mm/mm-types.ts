@@ -2,7 +2,7 @@
  * The two structures everything hangs on: one address space (`Mm`) and one mapping in it (`Vma`).
  * @linux include/linux/mm_types.h
  */
-import { type Cell, READ, WRITE } from '../../sched/cell.ts';
+import { ADD, type Cell, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { Lock } from '../../sched/lock.ts';
 import { CELL_MM, CELL_TLB_PENDING, CELL_VMA, CELL_VMA_TREE } from '../cells.ts';
@@ -94,6 +94,9 @@ export class Mm {
   /** Somebody has changed entries and not flushed yet. @linux tlb_flush_pending */
   tlbFlushPending = 0;
   readonly tlbPendingCell: Cell;
+  /** Accesses that faulted and are not done yet, but for those that wait for user space. */
+  accessesDue = 0;
+  readonly accessesDueCell: Cell;
   /** VMAs write-locked until mmap_lock is released. Protected by mmap_lock for writing. */
   readonly writeLocked: Vma[] = [];
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
@@ -124,7 +127,13 @@ export class Mm {
     this.treeCell = sched.newCell(CELL_VMA_TREE);
     this.cell = sched.newCell(CELL_MM);
     this.pgdCell = sched.newCell(CELL_MM);
+    this.accessesDueCell = sched.newCell(CELL_MM);
     this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
+  }
+
+  addAccessesDue(delta: 1 | -1): void {
+    sched.touch(this.accessesDueCell, ADD);
+    this.accessesDue += delta;
   }
 
   get mapCount(): number {

@@ -163,14 +163,24 @@ function* touchPage(
   const tlb = machine.tlbs[hart];
   assert(tlb !== undefined, `${task.name} runs on hart ${hart}, which the machine does not have`);
   const name = right === TLB_W ? 'store' : 'load';
+  const { mm } = task;
+  let due = false;
   for (;;) {
     if (sched.wants()) yield* access(name, tlbCell(hart, vpn), READ);
     const word = tlb.lookup(vpn);
-    if ((word & right) !== 0) return tlbPfn(word);
-    if (task.mm !== null && hartWalk(task.mm, hart, address, right)) continue;
+    if ((word & right) !== 0) {
+      if (due) mm?.addAccessesDue(-1);
+      return tlbPfn(word);
+    }
+    if (mm !== null && hartWalk(mm, hart, address, right)) continue;
     if (flags === NO_FAULT) return { signal: 'SEGV', code: 0, address };
+    if (!due) mm?.addAccessesDue(1);
+    due = true;
     const signal = yield* faultAddress(task, address, flags);
-    if (signal !== null) return signal;
+    if (signal !== null) {
+      mm?.addAccessesDue(-1);
+      return signal;
+    }
   }
 }
 

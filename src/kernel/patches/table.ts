@@ -1,6 +1,7 @@
 /** Every patch there is, and the ones that remove a single re-validation. */
 import { type AnyFunction, type Patch, seams } from '../seam.ts';
 import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
+import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
@@ -22,6 +23,10 @@ export const PATCHES: readonly Patch[] = [
   noVmaLocks,
   wpNoFlush,
   cowNoFlushPending,
+  noGuardRegions,
+  guardAnonVmaLate,
+  guardEagain,
+  anonVmaFails,
 ];
 
 export function patchByName(name: string): Patch | null {

@@ -14,8 +14,10 @@ import { rows as mprotect } from './mprotect.ts';
 import { rows as mremap } from './mremap.ts';
 import { rows as munmap } from './munmap.ts';
 import { rows as open } from './open.ts';
+import { rows as pidfdOpen } from './pidfd-open.ts';
 import { rows as poll } from './poll.ts';
 import { rows as process } from './process.ts';
+import { rows as processMadvise } from './process-madvise.ts';
 import { rows as read } from './read.ts';
 import type { SyscallRow } from './row.ts';
 import { rows as signal } from './signal.ts';
@@ -36,8 +38,10 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...mremap,
   ...munmap,
   ...open,
+  ...pidfdOpen,
   ...poll,
   ...process,
+  ...processMadvise,
   ...read,
   ...signal,
   ...userfaultfd,
