@@ -9,6 +9,7 @@ import { cProgram } from '../src/host/fidelity/c-program.ts';
 import { compare, explain } from '../src/host/fidelity/compare.ts';
 import { FAMILIES, type Family } from '../src/host/fidelity/families.ts';
 import { type Found, runFidelity } from '../src/host/fidelity/fidelity.ts';
+import { litmusFile } from '../src/host/fidelity/flt.ts';
 import { LiveKernel, unavailable } from '../src/host/fidelity/live.ts';
 import { performInModel } from '../src/host/fidelity/model.ts';
 import { parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
@@ -81,6 +82,8 @@ function hidden(): string {
 function print(kind: string, { seed, program, divergence }: Found): void {
   process.stdout.write(`\n${kind}, from seed ${seed}\n${explain(program, divergence)}\n`);
   process.stdout.write(`\n${printProgram(program)}\n`);
+  const flt = litmusFile(program, divergence);
+  if (flt !== null) process.stdout.write(`\n${flt}`);
   if (!values['no-c']) process.stdout.write(`\n${cProgram(program)}\n`);
 }
 
