@@ -3,7 +3,7 @@
  * integrity checks after each step and at the end only. Times are this process's processor time, so that a busy machine
  * does not count. Figures, no verdict.
  *
- * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/check.js` in the repository.
+ * `npm run build`, then `node dist/bench/check.js` in the repository.
  * Argument: seconds a file and mode (default 2).
  */
 import { readdirSync, readFileSync } from 'node:fs';

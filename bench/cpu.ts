@@ -2,7 +2,7 @@
  * How fast the hart is: each kernel of bench/cpu natively, under qemu-riscv64 and on Faultline's two engines, in one
  * run, because only ratios from one run can be compared. Prints native time / time; 1 is native speed.
  *
- * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/cpu.js` in the repository.
+ * `npm run build`, then `node dist/bench/cpu.js` in the repository.
  * Arguments: names of kernels, `-n RUNS` (each figure is the median of so many; default 3).
  */
 import { spawnSync } from 'node:child_process';

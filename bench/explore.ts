@@ -1,8 +1,9 @@
 /**
- * How fast programs are explored: `node bench/explore.js` after `tsc`, or any runner of TypeScript.
- * Prints executions and steps per second for the programs whose number of traces is known, and ratios between
- * strategies, all in one run. Times are this process's
- * processor time, so that a busy machine does not count.
+ * How fast programs are explored: executions and steps per second for the programs whose number of traces is known, and
+ * ratios between strategies, all in one run. Times are this process's processor time, so that a busy machine does not
+ * count.
+ *
+ * `npm run build`, then `node dist/bench/explore.js`.
  */
 import { type ExploreOptions, explore } from '../src/explore/explore.ts';
 import type { Program } from '../src/explore/program.ts';

@@ -3,7 +3,7 @@
  * against the real kernel of this machine (bench/fault.c, built with gcc), in one run, because only ratios from one run
  * can be compared. Prints faults per second of both and their ratio.
  *
- * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/fault.js` in the repository.
+ * `npm run build`, then `node dist/bench/fault.js` in the repository.
  * Arguments: pages a round (default 65536), rounds (default 5; the median counts).
  */
 import { execFileSync } from 'node:child_process';

@@ -1,7 +1,7 @@
 /**
  * What mmap, mprotect and munmap cost as the number of mappings grows: it should hardly grow at all.
  *
- * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/mmap.js` in the repository.
+ * `npm run build`, then `node dist/bench/mmap.js` in the repository.
  * Prints microseconds a call (processor time of this process), with so many mappings of one page in place.
  */
 import { createProcess } from '../src/kernel/core/create.ts';

@@ -3,7 +3,7 @@
  * a seed. Prints milliseconds of the process per run (median), million guest instructions, faults and system calls per
  * second. The second and later runs of a process, so that V8 has seen the code.
  *
- * Build with `npx tsc -p tsconfig.test.json --noEmit false --outDir DIR`, run `node DIR/bench/run.js` in the repository.
+ * `npm run build`, then `node dist/bench/run.js` in the repository.
  * Arguments: names of programs.
  */
 import { readFileSync } from 'node:fs';
