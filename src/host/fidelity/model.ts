@@ -29,7 +29,7 @@ import {
 import { dataLine, stateLines } from './state.ts';
 import { messages, STRUCTS, type Struct } from './structs.ts';
 
-const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 512, owners: 2, tablesPerOwner: 24 };
+const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 2048, owners: 2, tablesPerOwner: 256 };
 /** The scratch window: structs, then what read(2) fills, then the source buffer. */
 const STRUCT_AT = SCRATCH_BASE;
 const BUFFER_AT: number = SCRATCH_BASE + 1024;
