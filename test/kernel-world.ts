@@ -13,7 +13,7 @@ import { doMmap } from '../src/kernel/mm/mmap.ts';
 import { userLoad, userStore } from '../src/kernel/mm/user-access.ts';
 import type { Overrides } from '../src/kernel/seam.ts';
 import { World } from '../src/kernel/world.ts';
-import { LITMUS_GEOMETRY, PAGE_SIZE } from '../src/machine/geometry.ts';
+import { type Geometry, LITMUS_GEOMETRY, PAGE_SIZE } from '../src/machine/geometry.ts';
 import { decodePte } from '../src/machine/pte.ts';
 import type { Steps } from '../src/sched/op.ts';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../src/uapi/mman.ts';
@@ -24,9 +24,11 @@ export class KernelWorld {
   readonly world: World;
   readonly task: Task;
 
-  constructor(options: { exploring?: boolean; overrides?: Overrides | null } = {}) {
+  constructor(
+    options: { exploring?: boolean; overrides?: Overrides | null; geometry?: Geometry } = {},
+  ) {
     this.world = new World({
-      geometry: LITMUS_GEOMETRY,
+      geometry: options.geometry ?? LITMUS_GEOMETRY,
       harts: 8,
       exploring: options.exploring ?? false,
       overrides: options.overrides ?? null,

@@ -1,6 +1,7 @@
 /** Which checks of a call give which error, in order: the data of `faultline explain ERRNO SYSCALL`. */
 import { errnoName } from '../uapi/errno.ts';
 import type { ErrnoRow } from './errno-row.ts';
+import { PAGEMAP_SCAN_ERRORS } from './fs/proc/pagemap-scan.ts';
 import {
   API_ERRNOS,
   CONTINUE_ERRNOS,
@@ -39,6 +40,7 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MADVISE_ERRORS,
   MREMAP_ERRORS,
   PROCESS_MADVISE_ERRORS,
+  PAGEMAP_SCAN_ERRORS,
 ].flatMap((table): readonly ErrnoRow[] => Object.values(table));
 
 /** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */

@@ -3,6 +3,7 @@ import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './patches/features
 import { noGuardRegions } from './patches/guard-regions.ts';
 import { mmapChangingUnlocked } from './patches/mmap-changing-unlocked.ts';
 import { noPtReclaim } from './patches/no-pt-reclaim.ts';
+import { noPagemapScan } from './patches/pagemap-scan.ts';
 import { unregisterAnyCtx } from './patches/unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './patches/vma-locks.ts';
 import { wpOneVma } from './patches/wp-one-vma.ts';
@@ -38,6 +39,7 @@ export const PROFILES: readonly Profile[] = [
       noFillVmaLocks,
       mmapChangingUnlocked,
       noMove,
+      noPagemapScan,
       noWpAsync,
       noPoison,
       wpOneVma,

@@ -34,7 +34,7 @@ export function compileCond(scope: Scope, strand: Strand | null, cond: Cond): Ev
       return (run) => compare(op, left(run), right(run));
     }
     case 'has': {
-      if (!PAGE_FLAGS.includes(cond.flag)) {
+      if (!PAGE_FLAGS.includes(cond.flag) && !/^p\d+$/.test(cond.flag)) {
         throw new LitmusError(
           `no page flag is called ${cond.flag}`,
           cond.pos,

@@ -17,7 +17,6 @@ export const LATER: Readonly<Record<string, string>> = {
   memfd_create: 'memfd_create(2)',
   process_vm_readv: 'process_vm_readv(2)',
   process_vm_writev: 'process_vm_writev(2)',
-  pagemap_scan: 'PAGEMAP_SCAN',
   fallocate: 'fallocate(2)',
   ftruncate: 'ftruncate(2)',
   signal: 'signals between litmus threads',

@@ -1,6 +1,7 @@
 /** The stack of a litmus thread: a few bytes at SCRATCH_BASE for the structs and buffers that calls point at. */
 import { must } from '../base/assert.ts';
 import { SCRATCH_BASE, type Task } from '../kernel/core/task.ts';
+import { decodeRegions, PAGE_REGION_SIZE, type PageRegion } from '../uapi/pagemap-scan.ts';
 import { PAGE } from './scope.ts';
 
 /** Where things lie, from SCRATCH_BASE: a struct, a message, a pollfd with its timeout, the source page of a copy. */
@@ -9,6 +10,8 @@ const MESSAGE = 64;
 const POLLFD = 96;
 const TIMESPEC = 104;
 const SOURCE = 128;
+/** Room for what PAGEMAP_SCAN reports of the largest region. */
+const REGIONS = 64 * PAGE_REGION_SIZE;
 
 export const STRUCT_AT: number = SCRATCH_BASE + STRUCT;
 export const MESSAGE_AT: number = SCRATCH_BASE + MESSAGE;
@@ -18,13 +21,19 @@ export const SOURCE_AT: number = SCRATCH_BASE + SOURCE;
 
 /** Bytes of scratch a task needs to copy up to `pages` pages in one call. */
 export function scratchBytes(pages: number, contentBytes: number): number {
-  return SOURCE + Math.max(0, pages - 1) * PAGE + contentBytes;
+  return SOURCE + Math.max(REGIONS, Math.max(0, pages - 1) * PAGE + contentBytes);
 }
 
 /** Puts 64-bit fields into the struct area, as a C program fills a struct on its stack. */
 export function putStruct(task: Task, fields: readonly number[]): void {
   const view = viewOf(task);
   for (let i = 0; i < fields.length; i++) put64(view, STRUCT + i * 8, fields[i] ?? 0);
+}
+
+/** What PAGEMAP_SCAN has put where copies have their source. */
+export function regionsAt(task: Task, count: number): PageRegion[] {
+  const room = must(task.scratch, 'scratch window').subarray(SOURCE, SOURCE + REGIONS);
+  return decodeRegions(room, count);
 }
 
 /** The 32 bytes that read(2) filled. */

@@ -4,11 +4,18 @@
  */
 import { doExit } from '../kernel/core/exit.ts';
 import { PIDFD_SELF_THREAD } from '../kernel/fs/pidfd.ts';
+import { pagemapScan } from '../kernel/fs/proc/pagemap-scan.ts';
 import { pteSlot } from '../kernel/mm/pgtable.ts';
 import { userLoad, userStore } from '../kernel/mm/user-access.ts';
 import { getPte } from '../machine/tables.ts';
 import { pause, until } from '../sched/access.ts';
 import { READ } from '../sched/cell.ts';
+import {
+  PAGE_IS_NAMES,
+  PM_SCAN_CATEGORIES,
+  PM_SCAN_CHECK_WPASYNC,
+  PM_SCAN_WP_MATCHING,
+} from '../uapi/pagemap-scan.ts';
 import { decodeUffdMsg } from '../uapi/userfaultfd.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
 import { didYouMean, LitmusError } from './error.ts';
@@ -16,6 +23,7 @@ import { effectOfAdvice } from './lifting.ts';
 import { fdOf, flagsOf, rangeOf } from './operands.ts';
 import { pageFlags } from './page-state.ts';
 import { type Span, watched } from './promise.ts';
+import { PAGE } from './scope.ts';
 import {
   MESSAGE_AT,
   messageBytes,
@@ -23,13 +31,18 @@ import {
   polled,
   putPollFd,
   putStruct,
+  regionsAt,
+  SOURCE_AT,
   STRUCT_AT,
   TIMESPEC_AT,
 } from './scratch.ts';
-import { atMost, numberOf, type Verb, type VerbContext, want } from './verb.ts';
+import { atMost, modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
 const MESSAGE_BYTES = 32;
+/** Beyond the categories, among the words after a range. */
+const WP_MATCHING = 1 << 16;
+const CHECK_WPASYNC = 1 << 17;
 const POLLIN = 1;
 const POLL_NAMES: readonly (readonly [number, string])[] = [
   [1, 'in'],
@@ -46,6 +59,7 @@ const USAGE = {
   poll: 'p = poll U',
   pagemap: 'p = pagemap A[0]',
   exit: 'exit',
+  pagemap_scan: 's = pagemap_scan A written [wp] [check] [max N]',
   wait: 'wait THREAD',
 } as const;
 
@@ -60,6 +74,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   read: { usage: USAGE.read, compile: compileRead },
   poll: { usage: USAGE.poll, compile: compilePoll },
   pagemap: { usage: USAGE.pagemap, compile: compilePagemap },
+  pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },
   wait: { usage: USAGE.wait, compile: compileWait },
   exit: { usage: USAGE.exit, compile: compileExit },
 };
@@ -139,6 +154,40 @@ function compilePagemap(c: VerbContext): Call {
     if (task.mm === null) return 'none';
     const slot = pteSlot(task.mm, start(run));
     return pageFlags(slot < 0 ? null : getPte(slot));
+  };
+}
+
+/**
+ * One PAGEMAP_SCAN over the caller's own pages: those that are of all the categories named.
+ * The result is the set of their numbers within the range, `p0+p2`, or `none`.
+ */
+function compilePagemapScan(c: VerbContext): Call {
+  const range = rangeOf(c.scope, c.strand, want(c, 0, 'pages', USAGE.pagemap_scan));
+  want(c, 1, 'a category', USAGE.pagemap_scan);
+  const at = c.operands.findIndex((o) => o.kind === 'word' && o.name === 'max');
+  const max = at < 0 ? null : numberOf(c, want(c, at + 1, 'a number', USAGE.pagemap_scan));
+  if (at >= 0) atMost(c, at + 2, USAGE.pagemap_scan);
+  const head = at < 0 ? c : { ...c, operands: c.operands.slice(0, at) };
+  const bits = modes(head, 1, { ...PAGE_IS_NAMES, wp: WP_MATCHING, check: CHECK_WPASYNC });
+  const mask = bits & PM_SCAN_CATEGORIES;
+  const flags =
+    ((bits & WP_MATCHING) !== 0 ? PM_SCAN_WP_MATCHING : 0) |
+    ((bits & CHECK_WPASYNC) !== 0 ? PM_SCAN_CHECK_WPASYNC : 0);
+  return function* (run, task) {
+    const start = range.start(run);
+    const end = start + range.length(run);
+    const limit = max?.(run) ?? 0;
+    putStruct(task, [96, flags, start, end, 0, SOURCE_AT, 64, limit, 0, mask, 0, mask]);
+    const { mm } = task;
+    const found = mm === null ? 0 : yield* pagemapScan(task, mm, STRUCT_AT);
+    if (found < 0) return resultOf(found);
+    const pages = regionsAt(task, found).flatMap((r) =>
+      Array.from(
+        { length: (r.end - r.start) / PAGE },
+        (_, i) => `p${(r.start - start) / PAGE + i}`,
+      ),
+    );
+    return pages.length === 0 ? 'none' : pages.join('+');
   };
 }
 

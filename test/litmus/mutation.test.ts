@@ -29,6 +29,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-zap.tableStillThere': 'table-reclaim-twice',
   'without-zap.tableStillEmpty': 'table-reclaim',
   'without-guard.slotFree': 'guard-vs-fault',
+  'without-pagemap-scan.flush': 'write-tracking',
 };
 
 const ARGUED = argued();

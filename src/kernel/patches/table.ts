@@ -4,6 +4,7 @@ import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
+import { noPagemapScan } from './pagemap-scan.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
@@ -27,6 +28,7 @@ export const PATCHES: readonly Patch[] = [
   guardAnonVmaLate,
   guardEagain,
   anonVmaFails,
+  noPagemapScan,
 ];
 
 export function patchByName(name: string): Patch | null {

@@ -51,7 +51,7 @@ export const rows: readonly SyscallRow[] = [
     name: 'ioctl',
     params: [fd('fd'), number('cmd'), address('arg')],
     handler: sysIoctl,
-    supports: ['FIOCLEX', 'FIONCLEX', 'FIONBIO', 'userfaultfd'],
+    supports: ['FIOCLEX', 'FIONCLEX', 'FIONBIO', 'userfaultfd', 'PAGEMAP_SCAN'],
     gap: 'Terminals and all other devices answer ENOTTY.',
   },
 ];

@@ -20,14 +20,17 @@ import {
 import { getPte } from '../../../machine/tables.ts';
 import { unlock } from '../../../sched/lock.ts';
 import type { Steps } from '../../../sched/op.ts';
-import { EINVAL } from '../../../uapi/errno.ts';
+import { EINVAL, ENOTTY } from '../../../uapi/errno.ts';
+import { PAGEMAP_SCAN } from '../../../uapi/pagemap-scan.ts';
 import type { Task } from '../../core/task.ts';
 import type { Mm, Vaddr } from '../../mm/mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from '../../mm/mmap-lock.ts';
 import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
 import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
 import { has, VM_SOFTDIRTY } from '../../mm/vm-flags.ts';
+import { seam } from '../../seam.ts';
 import { File, type FileOps } from '../file.ts';
+import { pagemapScan } from './pagemap-scan.ts';
 
 export const PM_PRESENT: bigint = 1n << 63n;
 export const PM_SWAP: bigint = 1n << 62n;
@@ -109,6 +112,9 @@ export function openPagemap(mm: Mm, flags: number): File {
   return new File(PAGEMAP_OPS, flags, mm, '/proc/self/pagemap');
 }
 
+/** Whether this kernel version has the ioctl (6.7 and later). */
+export const knowsPagemapScan = seam('pagemap.knowsPagemapScan', (): boolean => true);
+
 function mmOf(file: File): Mm | null {
   return file.data as Mm | null;
 }
@@ -127,6 +133,11 @@ export const PAGEMAP_OPS: FileOps = {
     const words = yield* pagemapWords(mm, start, end, task.uid === 0);
     if (offset === null) file.offset += words.byteLength;
     return new Uint8Array(words.buffer);
+  },
+  *ioctl(task: Task, file: File, cmd: number, arg: number): Steps<number> {
+    const mm = mmOf(file);
+    if (!knowsPagemapScan()) return -ENOTTY;
+    return cmd === PAGEMAP_SCAN && mm !== null ? yield* pagemapScan(task, mm, arg) : -EINVAL;
   },
   seek(file: File, offset: number, whence: number): number {
     if (whence === 2) return -EINVAL;
