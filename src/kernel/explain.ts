@@ -15,9 +15,12 @@ import {
 } from './fs/userfaultfd-errnos.ts';
 import { REGISTER_ERRNOS, UNREGISTER_ERRNOS } from './fs/userfaultfd-register.ts';
 import { MADVISE_ERRORS } from './mm/madvise-errors.ts';
+import { MINCORE_ERRORS, MSYNC_ERRORS } from './mm/mincore.ts';
+import { MLOCK_ERRORS, MLOCKALL_ERRORS } from './mm/mlock.ts';
 import { MMAP_ERRORS } from './mm/mmap.ts';
 import { MPROTECT_ERRORS } from './mm/mprotect.ts';
 import { MREMAP_ERRORS } from './mm/mremap.ts';
+import { MSEAL_ERRORS } from './mm/mseal.ts';
 import { MUNMAP_ERRORS } from './mm/munmap.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 
@@ -41,6 +44,11 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MREMAP_ERRORS,
   PROCESS_MADVISE_ERRORS,
   PAGEMAP_SCAN_ERRORS,
+  MLOCK_ERRORS,
+  MLOCKALL_ERRORS,
+  MSEAL_ERRORS,
+  MINCORE_ERRORS,
+  MSYNC_ERRORS,
 ].flatMap((table): readonly ErrnoRow[] => Object.values(table));
 
 /** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */

@@ -1,7 +1,9 @@
 /** Kernel versions as stacks of patches (design, decisions 16 and 17). */
-import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './patches/features.ts';
+
+import { noMove, noMseal, noPoison, noWpAsync, noWpUnpopulated } from './patches/features.ts';
 import { noGuardRegions } from './patches/guard-regions.ts';
 import { mmapChangingUnlocked } from './patches/mmap-changing-unlocked.ts';
+import { mremapOneVma } from './patches/mremap.ts';
 import { noPtReclaim } from './patches/no-pt-reclaim.ts';
 import { noPagemapScan } from './patches/pagemap-scan.ts';
 import { unregisterAnyCtx } from './patches/unregister-any-ctx.ts';
@@ -33,9 +35,11 @@ export const PROFILES: readonly Profile[] = [
     title: '6.1 (partial)',
     patches: [
       unregisterAnyCtx,
+      mremapOneVma,
       noMadviseVmaLocks,
       noPtReclaim,
       noGuardRegions,
+      noMseal,
       noFillVmaLocks,
       mmapChangingUnlocked,
       noMove,

@@ -20,6 +20,8 @@ import { decodeUffdMsg } from '../uapi/userfaultfd.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
 import { didYouMean, LitmusError } from './error.ts';
 import { effectOfAdvice } from './lifting.ts';
+import { compileMincore, MINCORE_USAGE } from './mincore.ts';
+import { compileMremap, MREMAP_USAGE } from './mremap.ts';
 import { fdOf, flagsOf, rangeOf } from './operands.ts';
 import { pageFlags } from './page-state.ts';
 import { type Span, watched } from './promise.ts';
@@ -75,6 +77,8 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   poll: { usage: USAGE.poll, compile: compilePoll },
   pagemap: { usage: USAGE.pagemap, compile: compilePagemap },
   pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },
+  mincore: { usage: MINCORE_USAGE, compile: compileMincore },
+  mremap: { usage: MREMAP_USAGE, compile: compileMremap },
   wait: { usage: USAGE.wait, compile: compileWait },
   exit: { usage: USAGE.exit, compile: compileExit },
 };

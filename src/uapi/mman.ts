@@ -29,6 +29,14 @@ export const MREMAP_MAYMOVE = 1;
 export const MREMAP_FIXED = 2;
 export const MREMAP_DONTUNMAP = 4;
 
+export const MLOCK_ONFAULT = 1;
+export const MCL_CURRENT = 1;
+export const MCL_FUTURE = 2;
+export const MCL_ONFAULT = 4;
+export const MS_ASYNC = 1;
+export const MS_INVALIDATE = 2;
+export const MS_SYNC = 4;
+
 export const MADV_NORMAL = 0;
 export const MADV_RANDOM = 1;
 export const MADV_SEQUENTIAL = 2;
@@ -84,3 +92,6 @@ export const MREMAP_NAMES: Readonly<Record<string, number>> = {
   MREMAP_FIXED,
   MREMAP_DONTUNMAP,
 };
+export const MLOCK_NAMES: Readonly<Record<string, number>> = { MLOCK_ONFAULT };
+export const MCL_NAMES: Readonly<Record<string, number>> = { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT };
+export const MS_NAMES: Readonly<Record<string, number>> = { MS_ASYNC, MS_INVALIDATE, MS_SYNC };

@@ -30,6 +30,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-zap.tableStillEmpty': 'table-reclaim',
   'without-guard.slotFree': 'guard-vs-fault',
   'without-pagemap-scan.flush': 'write-tracking',
+  'without-mremap.flushMoved': 'h26-mremap-flush',
 };
 
 const ARGUED = argued();

@@ -172,6 +172,23 @@ function statement({ op, args }: Operation, i: number): string {
     case 'mprotect':
     case 'madvise':
       return shown(op, `${op}(${place(a)}, ${size(b)}, ${c})`);
+    case 'mlock':
+    case 'munlock':
+      return shown(op, `${op}(${place(a)}, ${size(b)})`);
+    case 'mlock2':
+    case 'mseal':
+      return shown(
+        op,
+        `syscall(${op === 'mseal' ? 462 : 'SYS_mlock2'}, ${place(a)}, ${size(b)}, ${c})`,
+      );
+    case 'msync':
+      return shown(op, `msync(${place(a)}, ${size(b)}, ${c})`);
+    case 'mlockall':
+      return shown(op, `mlockall(${a})`);
+    case 'munlockall':
+      return shown(op, 'munlockall()');
+    case 'mincore':
+      return `{ unsigned char v[64] = {0}; show("mincore", mincore(${place(a)}, ${size(b)}, v)); for (int i = 0; i < 48; i++) printf("%d", v[i]); printf("\\n"); }`;
     case 'brk':
       return shown(op, `syscall(SYS_brk, ${place(a)})`);
     case 'load':

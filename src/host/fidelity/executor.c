@@ -268,12 +268,29 @@ static void fork_sleeper(void) {
   say("= %d\n", pid < 0 ? -errno : 0);
 }
 
+/* One digit a page; the vector has room for what the arena has twice. */
+static void resident(void *start, size_t size) {
+  unsigned char vec[2 * PAGES] = {0};
+  int result = mincore(start, size, vec);
+  say("= %d ", result < 0 ? -errno : result);
+  for (int i = 0; i < PAGES; i++) say("%d", vec[i]);
+  say("\n");
+}
+
 static void perform(const struct op *o) {
   const long *a = o->arg;
   if (IS("mmap")) say_address(mmap(place(a[0]), a[1], a[2], a[3], -1, 0), a[1]);
   else if (IS("munmap")) say_number(munmap(place(a[0]), a[1]));
   else if (IS("mprotect")) say_number(mprotect(place(a[0]), a[1], a[2]));
   else if (IS("madvise")) say_number(madvise(place(a[0]), a[1], a[2]));
+  else if (IS("mlock")) say_number(mlock(place(a[0]), a[1]));
+  else if (IS("mlock2")) say_number(syscall(SYS_mlock2, place(a[0]), a[1], a[2]));
+  else if (IS("munlock")) say_number(munlock(place(a[0]), a[1]));
+  else if (IS("mlockall")) say_number(mlockall(a[0]));
+  else if (IS("munlockall")) say_number(munlockall());
+  else if (IS("mseal")) say_number(syscall(462, place(a[0]), a[1], a[2]));
+  else if (IS("msync")) say_number(msync(place(a[0]), a[1], a[2]));
+  else if (IS("mincore")) resident(place(a[0]), a[1]);
   else if (IS("mremap")) {
     void *moved = (void *)syscall(SYS_mremap, place(a[0]), a[1], a[2], a[3], place(a[4]));
     say_address(moved, a[2]);

@@ -43,6 +43,9 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   'mremap',
   'brk',
   'fork',
+  'mlock',
+  'mlock2',
+  'mlockall',
 ]);
 /** Longer than user space, and lengths that wrap around its end. */
 const TOO_LONG = 2 ** 47;
@@ -156,6 +159,18 @@ class Draw {
         return { op, args: [...this.#range('mapped'), this.#prot()] };
       case 'madvise':
         return this.#madvise();
+      case 'mlock':
+      case 'munlock':
+      case 'mincore':
+        return { op, args: this.#range('mapped') };
+      case 'mlock2':
+        return { op, args: [...this.#range('mapped'), this.#pick([0, 1, 1, 1, 2])] };
+      case 'mseal':
+        return { op, args: [...this.#range('mapped'), this.#chance(9) ? 1 : 0] };
+      case 'msync':
+        return { op, args: [...this.#range('mapped'), this.#pick([0, 1, 2, 3, 4, 5, 6, 8])] };
+      case 'mlockall':
+        return { op, args: [this.#pick([0, 1, 2, 3, 3, 4, 5, 6, 7, 8])] };
       case 'mremap':
         return this.#mremap();
       case 'brk':
@@ -235,9 +250,8 @@ class Draw {
   #mremap(): Operation {
     const [start = 0, size = 0] = this.#range('mapped');
     const [to = 0, wanted = 0] = this.#range();
-    // Moving is not modelled yet: MAYMOVE only now and then, for its errors.
-    const flags = this.#pick([0, 0, 0, 0, 0, 1, 2, 4, 8]);
-    const same = this.#chance(3);
+    const flags = this.#pick([0, 0, 0, 1, 1, 3, 3, 3, 3, 5, 7, 7, 2, 4, 8]);
+    const same = flags >= 2 ? !this.#chance(4) : this.#chance(3);
     // Only growth within the arena, lest it meet what lies behind.
     return { op: 'mremap', args: [start, same ? wanted : size, wanted, flags, to] };
   }

@@ -173,8 +173,19 @@ class Model {
         );
       case 'munmap':
       case 'mprotect':
+      case 'mlock':
+      case 'mlock2':
+      case 'munlock':
+      case 'mseal':
+      case 'msync':
       case 'madvise':
         return String(yield* this.#call(task, op, [place(a), b, c]));
+      case 'mlockall':
+        return String(yield* this.#call(task, op, [a]));
+      case 'munlockall':
+        return String(yield* this.#call(task, op, []));
+      case 'mincore':
+        return yield* this.#mincore(task, place(a), b);
       case 'brk':
         return offsetText(yield* this.#call(task, 'brk', [place(a)]));
       case 'fork': {
@@ -220,6 +231,14 @@ class Model {
     this.#tasks[1] = null;
     this.#me = 0;
     return '0';
+  }
+
+  *#mincore(task: Task, start: number, size: number): Steps<string> {
+    const from = BUFFER_AT - SCRATCH_BASE;
+    const vec = must(task.scratch, 'scratch').subarray(from, from + ARENA_PAGES);
+    vec.fill(0);
+    const result = yield* this.#call(task, 'mincore', [start, size, BUFFER_AT]);
+    return `${result} ${vec.join('')}`;
   }
 
   *#userfault(task: Task, op: string, args: readonly number[]): Steps<string> {

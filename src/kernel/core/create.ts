@@ -86,6 +86,7 @@ export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | numb
 /** What fork copies besides memory and descriptors: credentials, signal handlers and mask. fork(2) */
 function inherit(child: Task, parent: Task): void {
   child.uid = parent.uid;
+  child.group.memlockLimit = parent.group.memlockLimit;
   child.blocked = parent.blocked;
   if (child.mm !== parent.mm) child.altStack = parent.altStack;
   for (const [signo, action] of parent.group.actions) child.group.actions.set(signo, action);

@@ -32,6 +32,8 @@ export class ThreadGroup {
   zombie = false;
   /** Waited for and gone. */
   reaped = false;
+  /** Bytes it may lock into memory; root may lock any. @linux RLIMIT_MEMLOCK */
+  memlockLimit: number = 8 * 1024 * 1024;
   /** Told when a child ends. */
   readonly childEvents: Waiters = new Waiters();
 

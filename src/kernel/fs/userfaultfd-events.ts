@@ -9,6 +9,7 @@ import type { Steps } from '../../sched/op.ts';
 import { sleep } from '../../sched/wait.ts';
 import {
   UFFD_FEATURE_EVENT_FORK,
+  UFFD_FEATURE_EVENT_REMAP,
   UFFD_FEATURE_EVENT_REMOVE,
   UFFD_FEATURE_EVENT_UNMAP,
   type UffdMsg,
@@ -105,6 +106,44 @@ export function* dupUserfaultfd(
   }
   newVma.uffd = dup.fresh;
   return 0;
+}
+
+/** Whether a VMA that moves leaves its context behind: it has one, and that did not ask for EVENT_REMAP. */
+export function vmaHasUffdWithoutEventRemap(vma: Vma): boolean {
+  return vma.uffd !== null && !vma.uffd.has(UFFD_FEATURE_EVENT_REMAP);
+}
+
+/**
+ * Decides about the context of a VMA that pages have just moved to: it keeps it and the monitor will hear of it, or it
+ * loses it.
+ * @returns the context to tell once mmap_lock is dropped, or null
+ * Requires: mmap_lock for writing, the VMA write-locked. @linux fs/userfaultfd.c mremap_userfaultfd_prep
+ */
+export function* mremapUserfaultfdPrep(vma: Vma): Steps<UserfaultfdCtx | null> {
+  const ctx = vma.uffd;
+  if (ctx === null) return null;
+  if (vmaHasUffdWithoutEventRemap(vma)) {
+    vma.poke();
+    vma.uffd = null;
+    vma.flags = withoutFlag(vma.flags, VM_UFFD_FLAGS);
+    return null;
+  }
+  yield* raiseMmapChanging(ctx);
+  return ctx;
+}
+
+/**
+ * Delivers the REMAP event and waits until it is read.
+ * @param len bytes that moved
+ * Requires: no lock. @linux fs/userfaultfd.c mremap_userfaultfd_complete
+ */
+export function* mremapUserfaultfdComplete(
+  ctx: UserfaultfdCtx,
+  from: Vaddr,
+  to: Vaddr,
+  len: number,
+): Steps<void> {
+  yield* eventWaitCompletion(ctx, { event: 'remap', from, to, len }, null);
 }
 
 /** Delivers the FORK events. Requires: no lock. @linux fs/userfaultfd.c dup_userfaultfd_complete */

@@ -153,7 +153,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_API_STRUCT,
     modes: {},
     handler: uffdApi,
-    gap: 'EVENT_REMAP is accepted; what it reports, a move by mremap(2), is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_REGISTER,

@@ -8,6 +8,7 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { anonVmaPrepare } from './anon-vma.ts';
+import { mlockFutureOk } from './mlock-limit.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   mmapReadLock,
@@ -18,7 +19,7 @@ import {
   vmaLookup,
   vmaStartWrite,
 } from './mmap-lock.ts';
-import { has, VM_ACCESS_FLAGS, VM_GROWSDOWN } from './vm-flags.ts';
+import { has, VM_ACCESS_FLAGS, VM_GROWSDOWN, VM_LOCKED } from './vm-flags.ts';
 
 /** Bytes between a stack and an accessible mapping below it. @linux stack_guard_gap */
 export const STACK_GUARD_GAP: number = 256 * PAGE_SIZE;
@@ -64,6 +65,7 @@ function* expandDownwards(vma: Vma, address: Vaddr): Steps<boolean> {
   }
   const grow = (vma.start - start) / PAGE_SIZE;
   if (vma.end - start > RLIMIT_STACK || grow > vma.pgoff) return false;
+  if (!mlockFutureOk(mm, vma.flags, grow * PAGE_SIZE)) return false;
   yield* anonVmaPrepare(vma);
   yield* vmaStartWrite(vma);
   sched.touch(mm.treeCell, WRITE);
@@ -71,5 +73,6 @@ function* expandDownwards(vma: Vma, address: Vaddr): Steps<boolean> {
   vma.pgoff -= grow;
   mm.vmas.resize(vma, start, vma.end);
   mm.totalVm += grow;
+  if (has(vma.flags, VM_LOCKED)) mm.lockedVm += grow;
   return true;
 }

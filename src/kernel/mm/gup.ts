@@ -83,7 +83,7 @@ function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
 }
 
 /** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_pte */
-function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
+export function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
   const slot = yield* pteOffsetMapLock(mm, address);
   if (slot < 0) return false;
   const pte = getPte(slot);

@@ -36,6 +36,7 @@ import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { faultInRange } from './gup.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
+import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -85,7 +86,7 @@ interface Advice {
   readonly name: string;
   readonly nr: number;
   /** flags: under mmap_lock for writing. nothing: accepted without effect. null: not modelled yet. */
-  readonly work: 'dontneed' | 'populate' | 'guard' | 'nothing' | 'unmodelled' | FlagChange;
+  readonly work: 'dontneed' | 'lru' | 'populate' | 'guard' | 'nothing' | 'unmodelled' | FlagChange;
   /** What is missing, for the coverage page. */
   readonly gap: string;
 }
@@ -100,6 +101,13 @@ function unless(refused: (vma: Vma) => boolean, change: FlagChange): FlagChange 
   return (vma) => (refused(vma) ? E.kind : change(vma));
 }
 const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
+/** Whether throwing data away would change a mapping that may not change. @linux mm/madvise.c can_madvise_modify */
+function discardSealed(vma: Vma): boolean {
+  return has(vma.flags, VM_SEALED) && vma.file === null && !has(vma.flags, VM_WRITE);
+}
+function unlessSealed(change: FlagChange): FlagChange {
+  return (vma) => (discardSealed(vma) ? E.sealed : change(vma));
+}
 const SHARED_OR_FILE = (vma: Vma): boolean => vma.file !== null || has(vma.flags, VM_SHARED);
 
 /** Every advice Linux 6.18 knows. */
@@ -110,9 +118,9 @@ export const ADVICE: readonly Advice[] = [
   // Reads swapped pages ahead into the swap cache; page tables stay as they are, and nothing is swapped out yet.
   row('MADV_WILLNEED', MADV_WILLNEED, 'nothing', 'accepted without effect: there is no swap yet'),
   row('MADV_DONTNEED', MADV_DONTNEED, 'dontneed'),
-  row('MADV_FREE', MADV_FREE, 'unmodelled', 'lazy freeing'),
+  row('MADV_FREE', MADV_FREE, 'dontneed', 'nothing is reclaimed but by MADV_PAGEOUT'),
   row('MADV_REMOVE', MADV_REMOVE, 'unmodelled', 'shared mappings'),
-  row('MADV_DONTFORK', MADV_DONTFORK, setting(VM_DONTCOPY)),
+  row('MADV_DONTFORK', MADV_DONTFORK, unlessSealed(setting(VM_DONTCOPY))),
   row(
     'MADV_DOFORK',
     MADV_DOFORK,
@@ -131,14 +139,23 @@ export const ADVICE: readonly Advice[] = [
       setting(VM_NONE, VM_DONTDUMP),
     ),
   ),
-  row('MADV_WIPEONFORK', MADV_WIPEONFORK, unless(SHARED_OR_FILE, setting(VM_WIPEONFORK))),
+  row(
+    'MADV_WIPEONFORK',
+    MADV_WIPEONFORK,
+    unlessSealed(unless(SHARED_OR_FILE, setting(VM_WIPEONFORK))),
+  ),
   row(
     'MADV_KEEPONFORK',
     MADV_KEEPONFORK,
     unless((vma) => has(vma.flags, VM_DROPPABLE), setting(VM_NONE, VM_WIPEONFORK)),
   ),
-  row('MADV_COLD', MADV_COLD, 'unmodelled', 'reclaim'),
-  row('MADV_PAGEOUT', MADV_PAGEOUT, 'unmodelled', 'reclaim'),
+  row('MADV_COLD', MADV_COLD, 'lru'),
+  row(
+    'MADV_PAGEOUT',
+    MADV_PAGEOUT,
+    'lru',
+    'there is no swap yet: drops clean pages of MADV_FREE only',
+  ),
   row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
   row('MADV_DONTNEED_LOCKED', MADV_DONTNEED_LOCKED, 'dontneed'),
@@ -179,6 +196,8 @@ export function* doMadvise(
       return yield* madviseDontneed(mm, start, end, behavior);
     case 'guard':
       return yield* madviseGuard(mm, start, end, behavior === MADV_GUARD_INSTALL, sleeps);
+    case 'lru':
+      return yield* madviseLru(mm, start, end, behavior);
     case 'nothing':
       return yield* madviseNothing(mm, start, end);
     default:
@@ -267,7 +286,7 @@ function* madviseDontneed(mm: Mm, start: Vaddr, end: Vaddr, behavior: number): S
     const refused = dontneedRefused(alone, behavior);
     if (refused === 0) {
       const tlb = tlbGatherMmu(mm);
-      yield* dontneedVma(tlb, alone, start, end);
+      yield* dontneedVma(tlb, alone, start, end, behavior);
       yield* tlbFinishMmu(tlb);
     }
     vmaEndRead(alone);
@@ -333,18 +352,47 @@ function* dontneedPart(
     if (refusedNow < 0) return refusedNow;
     [target, until] = [again, Math.min(end, again.end)];
   }
-  yield* dontneedVma(tlb, target, start, until);
+  yield* dontneedVma(tlb, target, start, until, behavior);
   return until;
 }
 
 /** @linux mm/madvise.c madvise_dontneed_free_valid_vma, can_modify_vma_madv */
 function dontneedRefused(vma: Vma, behavior: number): number {
   const { flags } = vma;
-  if (has(flags, VM_SEALED) && !has(flags, VM_WRITE)) return fail(E.sealed);
+  if (discardSealed(vma)) return fail(E.sealed);
   if (has(flags, (VM_PFNMAP | VM_HUGETLB) as VmFlags)) return fail(E.kind);
-  return behavior === MADV_DONTNEED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
+  if (behavior === MADV_FREE && vma.file !== null) return fail(E.kind);
+  return behavior !== MADV_DONTNEED_LOCKED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
 }
 
-function* dontneedVma(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+function* dontneedVma(
+  tlb: MmuGather,
+  vma: Vma,
+  start: Vaddr,
+  end: Vaddr,
+  behavior: number,
+): Steps<void> {
+  if (behavior === MADV_FREE) return yield* freeRange(tlb, vma, start, end);
   yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, reclaimPt: true });
+}
+
+/** VMA by VMA, each with a flush of its own. @linux mm/madvise.c madvise_cold, madvise_pageout */
+function* madviseLru(mm: Mm, start: Vaddr, end: Vaddr, behavior: number): Steps<number> {
+  yield* mmapReadLock(mm);
+  let address = start;
+  let result = 0;
+  for (const vma of mm.vmas.range(start, end)) {
+    if (vma.start > address) result = fail(E.hole);
+    const from = Math.max(address, vma.start);
+    address = Math.min(end, vma.end);
+    if (has(vma.flags, (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) as VmFlags)) {
+      mmapReadUnlock(mm);
+      return fail(has(vma.flags, VM_LOCKED) ? E.locked : E.kind);
+    }
+    const tlb = tlbGatherMmu(mm);
+    yield* (behavior === MADV_COLD ? coldRange : pageoutRange)(tlb, vma, from, address);
+    yield* tlbFinishMmu(tlb);
+  }
+  mmapReadUnlock(mm);
+  return address < end ? fail(E.hole) : result;
 }

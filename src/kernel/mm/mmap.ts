@@ -22,6 +22,7 @@ import { world } from '../current.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type UserfaultfdUnmapCtx, userfaultfdUnmapComplete } from '../fs/userfaultfd-events.ts';
 import { STACK_GUARD_GAP } from './expand-stack.ts';
+import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
@@ -55,6 +56,8 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   unaligned: ['EINVAL', 'MAP_FIXED with an address that is not a multiple of the page size'],
   low: ['EPERM', 'the address is below vm.mmap_min_addr'],
   taken: ['EEXIST', 'MAP_FIXED_NOREPLACE over something mapped'],
+  lockNotAllowed: ['EPERM', 'MAP_LOCKED, and RLIMIT_MEMLOCK is 0'],
+  lockLimit: ['EAGAIN', 'more would be locked than RLIMIT_MEMLOCK allows'],
   sharedGrows: ['EINVAL', 'MAP_GROWSDOWN with MAP_SHARED'],
   type: ['EINVAL', 'neither MAP_PRIVATE nor MAP_SHARED'],
 });
@@ -104,6 +107,8 @@ function* mmapLocked(
   const address = placed(mm, request, length);
   if (address < 0) return address;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && overlaps(mm, address, length)) return fail(E.taken);
+  if ((flags & MAP_LOCKED) !== 0 && !canDoMlock()) return fail(E.lockNotAllowed);
+  if (!mlockFutureOk(mm, mapFlags(mm, request), length)) return fail(E.lockLimit);
   const type = flags & MAP_TYPE;
   if (type === MAP_SHARED && (flags & MAP_GROWSDOWN) !== 0) return fail(E.sharedGrows);
   if (type === MAP_SHARED) return -ENOSYS;
@@ -111,14 +116,14 @@ function* mmapLocked(
   return yield* mmapRegion(mm, address, length, mapFlags(mm, request), heard);
 }
 
-/** Where the mapping goes, or a negative errno. @linux get_unmapped_area */
+/** Where the mapping goes, or a negative errno. */
 function placed(mm: Mm, request: MmapRequest, length: number): number {
   const E = MMAP_ERRORS;
   const { address, flags } = request;
   if (length > TASK_SIZE) return fail(E.tooLong);
   let result = address;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) === 0) {
-    result = chosen(mm, address, length);
+    result = getUnmappedArea(mm, address, length);
     if (result < 0) return fail(E.noRoom);
   }
   if (result < 0 || result > TASK_SIZE - length) return fail(E.beyond);
@@ -127,8 +132,11 @@ function placed(mm: Mm, request: MmapRequest, length: number): number {
   return result;
 }
 
-/** The hint when there is room, else the highest gap below the mmap base, else above it. */
-function chosen(mm: Mm, hint: Vaddr, length: number): number {
+/**
+ * The hint when there is room, else the highest gap below the mmap base, else above it; negative: there is none.
+ * Requires: mmap_lock. @linux mm/mmap.c get_unmapped_area
+ */
+export function getUnmappedArea(mm: Mm, hint: Vaddr, length: number): number {
   const lowest = Math.max(PAGE_SIZE, world.sysctl.mmapMinAddr);
   const { mmapBase } = machine.geometry;
   if (hint > 0) {
@@ -219,7 +227,8 @@ export function* doBrk(mm: Mm, brk: Vaddr): Steps<number> {
     yield* userfaultfdUnmapComplete(mm, heard);
     return mm.brk;
   }
-  const room = to === from || !crowds(mm, from, to - from + PAGE_SIZE);
+  const fits = mlockFutureOk(mm, mm.defFlags, to - from);
+  const room = to === from || (fits && !crowds(mm, from, to - from + PAGE_SIZE));
   if (room && to > from) {
     const flags = withFlag(withFlag(vmProt(PROT_READ | PROT_WRITE), MAY), mm.defFlags);
     // An empty heap never joins what ends where it begins (measured on 6.18).

@@ -56,6 +56,7 @@ import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
 import { pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
+import { populateForWriting } from './populate.ts';
 import { flushTlbRange } from './tlb.ts';
 import {
   has,
@@ -63,6 +64,7 @@ import {
   VM_ACCOUNT,
   VM_GROWSDOWN,
   VM_HUGETLB,
+  VM_LOCKED,
   VM_MAYEXEC,
   VM_MAYREAD,
   VM_MAYWRITE,
@@ -167,6 +169,9 @@ function* mprotectFixup(
   if (typeof changed === 'number') return fail(E.tooMany);
   const error = yield* changeProtectionRange(tlb, changed, start, end, {});
   if (error < 0) return error;
+  // Locked memory that may now be written gets its own pages at once (measured on 6.18).
+  const locked = (flags & (VM_WRITE | VM_SHARED | VM_LOCKED)) === VM_LOCKED;
+  if (locked && has(wanted, VM_WRITE)) yield* populateForWriting(changed, start, end);
   return 0;
 }
 

@@ -104,13 +104,15 @@ function* gather(
   const E = MUNMAP_ERRORS;
   const first = mm.vmas.findFrom(start);
   if (first === null || first.start >= end) return 0;
-  for (const vma of mm.vmas.range(start, end)) if (has(vma.flags, VM_SEALED)) return fail(E.sealed);
   if (start > first.start) {
     // Only a hole adds a mapping for good; cutting an end off may be one over the limit for a moment.
     if (end < first.end && mm.mapCount >= world.sysctl.maxMapCount) return fail(E.tooMany);
+    if (has(first.flags, VM_SEALED)) return fail(E.sealed);
     yield* splitVmaUnlimited(first, start, true);
   }
   for (const vma of mm.vmas.range(start, end)) {
+    // What was split before a sealed mapping is met stays split (measured on 6.18).
+    if (has(vma.flags, VM_SEALED)) return fail(E.sealed);
     if (vma.end > end) yield* splitVmaUnlimited(vma, end, false);
     yield* vmaStartWrite(vma);
     const error = yield* userfaultfdUnmapPrep(vma, start, end, heard);

@@ -131,10 +131,15 @@ export function detachVma(vma: Vma): void {
 
 /**
  * Joins a range that has no VMA yet to the neighbours it touches.
+ * @param from the VMA whose pages are about to move into the range (mremap), if any
  * @returns the VMA that grew over it, or null: the caller inserts a new one
  * Requires: mmap_lock for writing; the range free. @linux mm/vma.c vma_merge_new_range
  */
-export function* mergeNewRange(mm: Mm, range: VmaRange): Steps<Vma | null> {
+export function* mergeNewRange(
+  mm: Mm,
+  range: VmaRange,
+  from: Vma | null = null,
+): Steps<Vma | null> {
   if (has(range.flags, VM_SPECIAL)) return null;
   const prev = touching(mm, range.start - 1);
   const next = touching(mm, range.end);
@@ -145,11 +150,50 @@ export function* mergeNewRange(mm: Mm, range: VmaRange): Steps<Vma | null> {
   if (right) yield* vmaStartWrite(next);
   if (left && right) {
     yield* dupAnonVma(prev, next);
+    if (from !== null) yield* dupAnonVma(prev, from);
     return yield* grow(prev, prev.start, next.end, sticky, { removed: [next] });
   }
+  const target = left ? prev : right ? next : null;
+  if (target !== null && from !== null) yield* dupAnonVma(target, from);
   if (left) return yield* grow(prev, prev.start, range.end, sticky, { removed: [] });
   if (right) return yield* grow(next, range.start, next.end, sticky, { removed: [] });
   return null;
+}
+
+/** What copyVma made. */
+export interface VmaCopy {
+  readonly fresh: Vma;
+  /** The VMA that holds the source now: joining may have swallowed it. */
+  readonly source: Vma;
+  /** Whether a walk over the VMAs of the family may meet the copy before the source. */
+  readonly needRmapLocks: boolean;
+}
+
+/**
+ * A VMA like another one at a free place, for pages that are about to move there: joined to its neighbours where it
+ * can be, write-locked. Memory that was never written takes the page offset of its new place.
+ * @param pgoff page offset of the first byte, as at the source
+ * Requires: mmap_lock for writing, the source write-locked. @linux mm/vma.c copy_vma
+ */
+export function* copyVma(vma: Vma, start: Vaddr, length: number, pgoff: number): Steps<VmaCopy> {
+  const { mm, flags, file, uffd, anonVma } = vma;
+  const [from, end] = [vma.start, start + length];
+  const at = file === null && anonVma === null ? start / PAGE_SIZE : pgoff;
+  const anonLinks = vma.anonVmaChain.length;
+  const range: VmaRange = { start, end, flags, pgoff: at, file, uffd, anonVma, anonLinks };
+  const merged = yield* mergeNewRange(mm, range, vma);
+  if (merged !== null) {
+    const source = merged.contains(from) ? merged : vma;
+    return { fresh: merged, source, needRmapLocks: merged.pgoff <= source.pgoff };
+  }
+  const fresh = new Vma(mm, start, end, flags, at);
+  fresh.file = file;
+  if (file !== null) file.refs++;
+  fresh.uffd = uffd;
+  fresh.anonVma = anonVma;
+  yield* anonVmaClone(fresh, vma);
+  insertVma(fresh);
+  return { fresh, source: vma, needRmapLocks: false };
 }
 
 /**

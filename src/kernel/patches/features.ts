@@ -13,6 +13,7 @@ import { apiFeatures } from '../fs/userfaultfd-api.ts';
 import { knownIoctl } from '../fs/userfaultfd-ioctl.ts';
 import { rangeIoctls } from '../fs/userfaultfd-register.ts';
 import { type Override, override, type Patch } from '../seam.ts';
+import { hasMseal } from '../syscall/mseal.ts';
 
 function withoutFeature(feature: number): Override {
   return override(apiFeatures, (previous) => () => previous() & ~feature);
@@ -54,4 +55,11 @@ export const noWpUnpopulated: Patch = {
   versions: '<6.4',
   overrides: [withoutFeature(UFFD_FEATURE_WP_UNPOPULATED)],
   after: ['no-move', 'no-wp-async', 'no-poison'],
+};
+export const noMseal: Patch = {
+  name: 'no-mseal',
+  title: 'no mseal(2)',
+  reference: '8be7258aad44',
+  versions: '<6.10',
+  overrides: [override(hasMseal, () => () => false)],
 };

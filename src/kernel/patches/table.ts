@@ -1,8 +1,9 @@
 /** Every patch there is, and the ones that remove a single re-validation. */
 import { type AnyFunction, type Patch, seams } from '../seam.ts';
-import { noMove, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
+import { noMove, noMseal, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
+import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 import { noPagemapScan } from './pagemap-scan.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
@@ -12,8 +13,10 @@ import { wpOneVma } from './wp-one-vma.ts';
 
 export const PATCHES: readonly Patch[] = [
   unregisterAnyCtx,
+  mremapOneVma,
   noMadviseVmaLocks,
   noPtReclaim,
+  noMseal,
   noFillVmaLocks,
   mmapChangingUnlocked,
   noMove,
@@ -29,6 +32,7 @@ export const PATCHES: readonly Patch[] = [
   guardEagain,
   anonVmaFails,
   noPagemapScan,
+  mremapFlushLate,
 ];
 
 export function patchByName(name: string): Patch | null {

@@ -6,17 +6,17 @@ import { EFAULT, EINVAL, ENOSYS } from '../../uapi/errno.ts';
 import type { Task } from '../core/task.ts';
 import { world } from '../current.ts';
 import { asciiBytes } from '../fs/bytes-file.ts';
-import { copyToUser } from '../mm/user-access.ts';
+import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { address, length, number, struct } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 const UTS_FIELD = 65;
+const RLIMIT_MEMLOCK = 8;
 const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 /** Resource limits by number: soft, hard. getrlimit(2) */
 const RLIMITS: Readonly<Record<number, readonly [bigint, bigint]>> = {
   3: [8n << 20n, RLIM_INFINITY],
   7: [1024n, 1024n],
-  8: [8n << 20n, 8n << 20n],
 };
 
 function* sysUname(task: Task, args: SysArgs): Steps<number> {
@@ -44,10 +44,19 @@ function* sysGetrandom(task: Task, args: SysArgs): Steps<number> {
 }
 
 function* sysPrlimit64(task: Task, args: SysArgs): Steps<number> {
-  const [, resource = 0, , old = 0] = args;
+  const [, resource = 0, wanted = 0, old = 0] = args;
   if (resource < 0 || resource > 15) return -EINVAL;
+  const { group } = task;
+  const memlock = BigInt(group.memlockLimit);
+  const limits = resource === RLIMIT_MEMLOCK ? [memlock, memlock] : RLIMITS[resource];
+  const [soft = RLIM_INFINITY, hard = RLIM_INFINITY] = limits ?? [];
+  if (wanted !== 0 && resource === RLIMIT_MEMLOCK) {
+    const given = yield* copyFromUser(task, wanted, 16);
+    if (typeof given === 'number') return given;
+    const limit = new DataView(given.buffer, given.byteOffset).getBigUint64(0, true);
+    group.memlockLimit = Number(limit);
+  }
   if (old === 0) return 0;
-  const [soft, hard] = RLIMITS[resource] ?? [RLIM_INFINITY, RLIM_INFINITY];
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, soft, true);
@@ -108,7 +117,7 @@ export const rows: readonly SyscallRow[] = [
     params: [number('pid'), number('resource'), struct('new_limit'), struct('old_limit')],
     handler: sysPrlimit64,
     supports: [],
-    gap: 'Limits can be read and not changed.',
+    gap: 'Limits can be read; only RLIMIT_MEMLOCK can be changed, soft and hard as one.',
   },
   {
     nr: 179,

@@ -53,6 +53,6 @@ export const rows: readonly SyscallRow[] = [
     ],
     gap:
       'Shared, file, hugetlb and droppable mappings return ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
-      'RLIMIT_AS, RLIMIT_MEMLOCK and overcommit are not enforced; large mappings are not aligned for huge pages.',
+      'RLIMIT_AS and overcommit are not enforced; large mappings are not aligned for huge pages.',
   },
 ];

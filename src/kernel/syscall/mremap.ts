@@ -24,7 +24,7 @@ export const rows: readonly SyscallRow[] = [
       address('new_address'),
     ],
     handler: sysMremap,
-    supports: ['shrinking', 'growing in place'],
-    gap: 'Where a mapping would have to move (no room behind it, MREMAP_FIXED, MREMAP_DONTUNMAP): ENOSYS.',
+    supports: ['MREMAP_MAYMOVE', 'MREMAP_FIXED', 'MREMAP_DONTUNMAP', 'EVENT_REMAP'],
+    gap: 'RLIMIT_AS and overcommit are not enforced; tables of whole PUDs are moved PMD by PMD.',
   },
 ];

@@ -8,10 +8,13 @@ import { rows as fd } from './fd.ts';
 import { rows as futex } from './futex.ts';
 import { rows as ioctl } from './ioctl.ts';
 import { rows as madvise } from './madvise.ts';
+import { rows as mincore } from './mincore.ts';
 import { rows as misc } from './misc.ts';
+import { rows as mlock } from './mlock.ts';
 import { rows as mmap } from './mmap.ts';
 import { rows as mprotect } from './mprotect.ts';
 import { rows as mremap } from './mremap.ts';
+import { rows as mseal } from './mseal.ts';
 import { rows as munmap } from './munmap.ts';
 import { rows as open } from './open.ts';
 import { rows as pidfdOpen } from './pidfd-open.ts';
@@ -32,10 +35,13 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...futex,
   ...ioctl,
   ...madvise,
+  ...mincore,
   ...misc,
+  ...mlock,
   ...mmap,
   ...mprotect,
   ...mremap,
+  ...mseal,
   ...munmap,
   ...open,
   ...pidfdOpen,

@@ -1,0 +1,118 @@
+/** mincore(2) and msync(2), of anonymous memory. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
+import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
+import { PTE_NONE, pteKind } from '../../machine/pte.ts';
+import { getPte } from '../../machine/tables.ts';
+import { unlock } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from '../../uapi/mman.ts';
+import type { Task } from '../core/task.ts';
+import { errnoTable, fail } from '../errno-row.ts';
+import type { Mm, Vaddr } from './mm-types.ts';
+import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
+import { pmdAddrEnd, ptLockOf } from './pgtable.ts';
+import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { copyToUser } from './user-access.ts';
+import { has, VM_LOCKED } from './vm-flags.ts';
+import { pageAlign } from './vm-prot.ts';
+
+export const MINCORE_ERRORS = errnoTable('mincore', {
+  unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
+  beyond: ['ENOMEM', 'the range reaches beyond user space'],
+  vecBeyond: ['EFAULT', 'the vector reaches beyond user space'],
+  hole: ['ENOMEM', 'part of the range is not mapped; the vector is filled up to there'],
+  vec: ['EFAULT', 'the vector cannot be written'],
+});
+export const MSYNC_ERRORS = errnoTable('msync', {
+  flags: ['EINVAL', 'an unknown flag'],
+  unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
+  both: ['EINVAL', 'MS_ASYNC and MS_SYNC exclude each other'],
+  wraps: ['ENOMEM', 'addr + len is beyond the end of the address space'],
+  locked: ['EBUSY', 'MS_INVALIDATE of locked memory'],
+  hole: ['ENOMEM', 'part of the range is not mapped'],
+});
+
+/** Pages whose answers are copied out at once. @linux mm/mincore.c: one page of bytes */
+const AT_ONCE = 4096;
+
+/**
+ * Writes one byte a page to `vec`: 1 when an access would not have to wait for storage.
+ * @param length bytes; rounded up to pages
+ * @returns 0 or a negative errno
+ * Requires: no lock.
+ */
+export function* doMincore(task: Task, start: Vaddr, length: number, vec: Vaddr): Steps<number> {
+  const M = MINCORE_ERRORS;
+  if (start % PAGE_SIZE !== 0) return fail(M.unaligned);
+  if (start < 0 || length < 0 || length > TASK_SIZE - start) return fail(M.beyond);
+  const pages = Math.ceil(length / PAGE_SIZE);
+  if (vec < 0 || pages > TASK_SIZE - vec) return fail(M.vecBeyond);
+  for (let done = 0; done < pages; ) {
+    const count = Math.min(pages - done, AT_ONCE);
+    const bytes = yield* mincoreVma(task.mmOrDie, start + done * PAGE_SIZE, count);
+    if (bytes === null) return fail(M.hole);
+    if ((yield* copyToUser(task, vec + done, bytes)) < 0) return fail(M.vec);
+    done += bytes.length;
+  }
+  return 0;
+}
+
+/** The answers for as many pages as one VMA has of them, or null where there is none. @linux do_mincore */
+function* mincoreVma(mm: Mm, start: Vaddr, pages: number): Steps<Uint8Array | null> {
+  yield* mmapReadLock(mm);
+  const vma = vmaLookup(mm, start);
+  if (vma === null) {
+    mmapReadUnlock(mm);
+    return null;
+  }
+  const end = Math.min(vma.end, start + pages * PAGE_SIZE);
+  const bytes = new Uint8Array((end - start) / PAGE_SIZE);
+  for (let address = start; address < end; ) {
+    const next = pmdAddrEnd(address, end);
+    const slot = yield* pteOffsetMapLock(mm, address);
+    for (let page = address; page < next; page += PAGE_SIZE) {
+      const pte = slot < 0 ? PTE_NONE : getPte(slot + (page - address) / PAGE_SIZE);
+      const kind = pteKind(pte);
+      const there = kind === 'present' || kind === 'migration' || kind === 'hwpoison';
+      bytes[(page - start) / PAGE_SIZE] = there ? 1 : 0;
+    }
+    if (slot >= 0) unlock(ptLockOf(slot));
+    address = next;
+  }
+  mmapReadUnlock(mm);
+  return bytes;
+}
+
+/**
+ * What msync says of anonymous memory, of which there is nothing to write back.
+ * @param length bytes; rounded up to pages
+ * @returns 0 or a negative errno
+ * Requires: no lock.
+ */
+export function* doMsync(mm: Mm, start: Vaddr, length: number, flags: number): Steps<number> {
+  const M = MSYNC_ERRORS;
+  if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0) return fail(M.flags);
+  if (start % PAGE_SIZE !== 0) return fail(M.unaligned);
+  if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) return fail(M.both);
+  if (start < 0 || length < 0) return fail(M.wraps);
+  const end = start + pageAlign(length);
+  if (end === start) return 0;
+  yield* mmapReadLock(mm);
+  const error = msyncRange(mm, start, end, flags);
+  mmapReadUnlock(mm);
+  return error;
+}
+
+function msyncRange(mm: Mm, start: Vaddr, end: Vaddr, flags: number): number {
+  const M = MSYNC_ERRORS;
+  let address = start;
+  let hole = false;
+  while (address < end) {
+    const vma = mm.vmas.findFrom(address);
+    if (vma === null || vma.start >= end) return fail(M.hole);
+    hole ||= vma.start > address;
+    if (hole && flags === MS_ASYNC) return fail(M.hole);
+    if ((flags & MS_INVALIDATE) !== 0 && has(vma.flags, VM_LOCKED)) return fail(M.locked);
+    address = vma.end;
+  }
+  return hole ? fail(M.hole) : 0;
+}
