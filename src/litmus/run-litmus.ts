@@ -4,6 +4,7 @@ import type { Execution, Program } from '../explore/program.ts';
 import { createProcess } from '../kernel/core/create.ts';
 import { enterWorld } from '../kernel/current.ts';
 import { World } from '../kernel/world.ts';
+import { MachineBuffers } from '../machine/machine.ts';
 import { enterSched } from '../sched/current.ts';
 import type { Steps } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
@@ -41,11 +42,15 @@ export class LitmusProgram implements Program<Outcome> {
   /** Keeps a trace of every step, for diagrams. */
   readonly traced: boolean;
   readonly maxSteps: number;
+  /** Memory that one execution after the other uses; null when traces of it are looked at later. */
+  readonly buffers: MachineBuffers | null;
+
   constructor(compiled: CompiledTest, checks: Checks, maxSteps: number, traced = false) {
     this.compiled = compiled;
     this.checks = checks;
     this.maxSteps = maxSteps;
     this.traced = traced;
+    this.buffers = traced ? null : new MachineBuffers(compiled.geometry);
   }
 
   /** @throws LitmusError when a set-up statement fails or waits */
@@ -71,7 +76,13 @@ export class LitmusExecution implements Execution<Outcome> {
     this.#compiled = compiled;
     this.#maxSteps = program.maxSteps;
     const { geometry, harts, overrides } = compiled;
-    const world = new World({ geometry, harts, exploring: true, overrides });
+    const world = new World({
+      geometry,
+      harts,
+      exploring: true,
+      overrides,
+      ...(program.buffers !== null && { reuse: program.buffers }),
+    });
     enterWorld(world);
     this.sched = world.sched;
     const main = createProcess(world, { name: 'main', hart: 0, owner: 0 });

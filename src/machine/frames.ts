@@ -12,6 +12,8 @@ import type { Pfn } from './pte.ts';
 /** Frame 0 is never handed out, so that 0 can mean "no frame"; frame 1 is the zero page. */
 export const ZERO_PFN = 1 as Pfn;
 const FIRST_FREE = 2;
+/** index 8; flags, mapping, private, refcount, mapcount 4 each; used 1. */
+const META_BYTES = 29;
 
 /** Folio flags. @linux include/linux/page-flags.h */
 export const PG_ANON: number = 1 << 0;
@@ -24,6 +26,11 @@ export const PG_LAZYFREE: number = 1 << 6;
 export const PG_HEAD: number = 1 << 7;
 /** References a DMA pin counts for. @linux GUP_PIN_COUNTING_BIAS */
 export const GUP_PIN_COUNTING_BIAS = 1024;
+
+/** Bytes of metadata of all frames. */
+export function metaBytes(geometry: Geometry): number {
+  return geometry.frames * META_BYTES;
+}
 
 export class Frames {
   readonly count: number;
@@ -54,7 +61,11 @@ export class Frames {
   /** Called when a frame changes hands or is written by the kernel: translated code of it is stale. */
   onReuse: ((pfn: Pfn) => void) | null = null;
 
-  constructor(geometry: Geometry, buffer: ArrayBuffer, base: number) {
+  /**
+   * @param buffer where content lies, frame 0 at byte `base`
+   * @param meta zeroed room for metaBytes(geometry) bytes
+   */
+  constructor(geometry: Geometry, buffer: ArrayBuffer, base: number, meta: ArrayBuffer) {
     const n = geometry.frames;
     this.count = n;
     this.contentBytes = geometry.contentBytes;
@@ -62,8 +73,6 @@ export class Frames {
     this.base = base;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
-    // One allocation for all metadata: litmus makes thousands of Worlds a second.
-    const meta = new ArrayBuffer(n * 29);
     this.index = new Float64Array(meta, 0, n);
     const words = (k: number): Int32Array => new Int32Array(meta, n * (8 + 4 * k), n);
     this.flags = words(0);

@@ -12,6 +12,15 @@ import { machine } from './current.ts';
 import type { Geometry } from './geometry.ts';
 import type { Pte } from './pte.ts';
 
+function granuleOf(geometry: Geometry): number {
+  return Math.max(geometry.ptrsPerPte, geometry.ptrsPerPmd);
+}
+
+/** Bytes of the tables a machine begins with. */
+export function tableBytes(geometry: Geometry): number {
+  return granuleOf(geometry) * geometry.tablesPerOwner * geometry.owners * 4;
+}
+
 export class Tables {
   words: Int32Array;
   /** Words in a table: the larger of the two table sizes, so that one pool serves both levels. */
@@ -23,11 +32,12 @@ export class Tables {
   /** Tables in use, for the census. */
   inUse = 0;
 
-  constructor(geometry: Geometry) {
-    this.granule = Math.max(geometry.ptrsPerPte, geometry.ptrsPerPmd);
+  /** @param buffer zeroed room for tableBytes(geometry) bytes; replaced by a larger one when it is full */
+  constructor(geometry: Geometry, buffer: ArrayBuffer) {
+    this.granule = granuleOf(geometry);
     this.#perOwner = geometry.tablesPerOwner;
     this.#owners = geometry.owners;
-    this.words = new Int32Array(this.granule * this.#perOwner * this.#owners);
+    this.words = new Int32Array(buffer);
     this.#next = [];
     this.#free = [];
     for (let owner = 0; owner < this.#owners; owner++) {

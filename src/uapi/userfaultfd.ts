@@ -189,8 +189,9 @@ export function decodeStruct<Name extends string>(
   bytes: Uint8Array,
 ): StructValues<Name> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const entries = layout.fields.map((f): [Name, number] => [f.name, readField(view, f)]);
-  return Object.fromEntries(entries) as StructValues<Name>;
+  const values: Partial<Record<Name, number>> = {};
+  for (const f of layout.fields) values[f.name] = readField(view, f);
+  return values as StructValues<Name>;
 }
 
 /** A struct with the given fields set and the rest zero. */
