@@ -26,6 +26,12 @@ export const CELL_TLB_PENDING = 25;
 export const CELL_MM = 26;
 /** Whether a VMA has its anon_vma yet; index is that of the VMA's own cell. */
 export const CELL_VMA_ANON = 27;
+/** The links of an address_space to the VMAs that map it. */
+export const CELL_I_MMAP = 28;
+/** One page of a file in the page cache, or all of a file's pages. */
+export const CELL_CACHE = 29;
+/** An inode: its size, its seals, a hole being punched. */
+export const CELL_INODE = 30;
 
 const NAMES: readonly string[] = [
   'spawn',
@@ -56,6 +62,9 @@ const NAMES: readonly string[] = [
   'tlb_flush_pending',
   'mm',
   'vma.anon_vma',
+  'i_mmap',
+  'page cache',
+  'inode',
 ];
 
 /** `pte 12`. */

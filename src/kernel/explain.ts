@@ -1,7 +1,10 @@
 /** Which checks of a call give which error, in order: the data of `faultline explain ERRNO SYSCALL`. */
 import { errnoName } from '../uapi/errno.ts';
 import type { ErrnoRow } from './errno-row.ts';
+import { MEMFD_ERRORS, SEAL_ERRORS } from './fs/memfd.ts';
 import { PAGEMAP_SCAN_ERRORS } from './fs/proc/pagemap-scan.ts';
+import { FALLOCATE_ERRORS, FTRUNCATE_ERRORS } from './fs/shmem-file.ts';
+
 import {
   API_ERRNOS,
   CONTINUE_ERRNOS,
@@ -49,6 +52,10 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MSEAL_ERRORS,
   MINCORE_ERRORS,
   MSYNC_ERRORS,
+  MEMFD_ERRORS,
+  SEAL_ERRORS,
+  FTRUNCATE_ERRORS,
+  FALLOCATE_ERRORS,
 ].flatMap((table): readonly ErrnoRow[] => Object.values(table));
 
 /** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */

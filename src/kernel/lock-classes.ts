@@ -7,6 +7,8 @@ import {
   CELL_ANON_VMA,
   CELL_FILE,
   CELL_FOLIO_LOCK,
+  CELL_I_MMAP,
+  CELL_INODE,
   CELL_MAP_CHANGING,
   CELL_MMAP_LOCK,
   CELL_PTL,
@@ -25,10 +27,18 @@ function spinning(name: string, rank: number, cellClass: number, nests = false):
 export const FILE_LOCK: LockClass = sleeping('file lock', 5, CELL_FILE);
 /** The address space: VMA tree and everything in it. fork holds the parent's and the child's. */
 export const MMAP_LOCK: LockClass = sleeping('mmap_lock', 10, CELL_MMAP_LOCK, true);
-export const FOLIO_LOCK: LockClass = sleeping('folio lock', 30, CELL_FOLIO_LOCK, true);
+/** An inode's contents as a whole: write, truncate and fallocate exclude each other. @linux inode->i_rwsem */
+export const INODE_LOCK: LockClass = sleeping('inode lock', 7, CELL_INODE);
 /** One VMA: read by faults and userfaultfd fills, written by whoever changes it under mmap_lock. */
 export const VMA_LOCK: LockClass = sleeping('vma lock', 40, CELL_VMA_LOCK, true);
 export const MAP_CHANGING_LOCK: LockClass = sleeping('map_changing_lock', 45, CELL_MAP_CHANGING);
+/**
+ * One page of the page cache: held from finding it to mapping it, and while it is removed. Faults take it under the VMA
+ * lock, which they hold by a trylock; nobody takes a VMA lock for writing under it here.
+ */
+export const FOLIO_LOCK: LockClass = sleeping('folio lock', 47, CELL_FOLIO_LOCK, true);
+/** The VMAs that map a file. @linux i_mmap_rwsem */
+export const I_MMAP_LOCK: LockClass = sleeping('i_mmap lock', 50, CELL_I_MMAP);
 export const ANON_VMA_LOCK: LockClass = sleeping('anon_vma', 60, CELL_ANON_VMA, true);
 /** The lock of a PMD table, then of a PTE table; two of a kind in address order. */
 export const PMD_LOCK: LockClass = spinning('pmd lock', 70, CELL_PTL, true);
@@ -38,10 +48,12 @@ export const UFFD_QUEUE_LOCK: LockClass = spinning('uffd queue', 80, CELL_UFFD_Q
 
 export const LOCK_CLASSES: readonly LockClass[] = [
   FILE_LOCK,
+  INODE_LOCK,
   MMAP_LOCK,
-  FOLIO_LOCK,
   VMA_LOCK,
   MAP_CHANGING_LOCK,
+  FOLIO_LOCK,
+  I_MMAP_LOCK,
   ANON_VMA_LOCK,
   PMD_LOCK,
   PTE_LOCK,

@@ -3,6 +3,7 @@ import { at } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
 import { enterMachine } from '../machine/current.ts';
 import { Machine, type MachineOptions } from '../machine/machine.ts';
+import type { Pfn } from '../machine/pte.ts';
 import { enterSched } from '../sched/current.ts';
 import type { Lock } from '../sched/lock.ts';
 import { Rcu } from '../sched/rcu.ts';
@@ -11,6 +12,7 @@ import { CELL_RCU } from './cells.ts';
 import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
 import type { Console } from './fs/console.ts';
+import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Mm } from './mm/mm-types.ts';
 import type { Overrides } from './seam.ts';
@@ -34,6 +36,12 @@ export class World {
   readonly anonVmas: Map<number, AnonVma> = new Map();
   /** Anon_vmas made so far by each owner: their numbers must not depend on what others do (decision 3). */
   readonly anonVmasMade: number[] = [];
+  /** Files in the page cache by their number; a folio's `mapping` names them as negative numbers. */
+  readonly mappings: Map<number, AddressSpace> = new Map();
+  /** Address spaces of files made so far by each owner, as for anon_vmas. */
+  readonly mappingsMade: number[] = [];
+  /** Locks of folios by frame; made when first needed. */
+  readonly folioLocks: Map<Pfn, Lock> = new Map();
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */

@@ -29,6 +29,7 @@ export function teardown(run: RunState): void {
   world.setupTask = run.mainTask;
   world.sched.runAlone(endAll(world));
   const leaked = frameCensus(world);
+  if (world.mappings.size > 0) throw new BrokenRule('leak', 'a file outlived all who had it open');
   if (leaked !== null) throw new BrokenRule('leak', leaked);
 }
 

@@ -1,10 +1,11 @@
-/** `map A 2 pages anon rw private`: a mapping with a name, or a new mapping over pages that have one. */
+/** `map A 2 pages anon rw private`, `map A 2 pages shmem F from 1`: a mapping with a name, or a new mapping over pages that have one. */
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_POPULATE,
   MAP_PRIVATE,
+  MAP_SHARED,
 } from '../uapi/mman.ts';
 import type { Operand, Pos } from './ast.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
@@ -22,20 +23,34 @@ interface MapContext {
 
 const USAGE = 'map A 2 pages anon rw private';
 const LATER: Readonly<Record<string, string>> = {
-  shmem: 'shared memory (shmem)',
   file: 'file mappings',
   hugetlb: 'hugetlb',
-  shared: 'shared mappings',
   thp: 'transparent huge pages',
   locked: 'mlock(2)',
 };
-const WORDS: readonly string[] = ['anon', 'private', 'populate', 'noreserve', 'rw', 'r', 'none'];
+const WORDS: readonly string[] = [
+  'anon',
+  'shmem',
+  'private',
+  'shared',
+  'populate',
+  'noreserve',
+  'rw',
+  'r',
+  'none',
+];
 
 interface Wanted {
   pages: number;
   at: number | null;
   prot: number;
   flags: number;
+  /** Null: as what is mapped asks for, shared for a file and private for anonymous memory. */
+  shared: boolean | null;
+  /** The slot of a memfd; null: anonymous memory. */
+  file: number | null;
+  /** The first page of the file. */
+  from: number;
 }
 
 export function compileMap(c: MapContext): Call {
@@ -66,16 +81,28 @@ function remap(c: MapContext, place: Operand): Call {
 
 function mapping(wanted: Wanted, range: Range): Call {
   const { handler } = rowOf('mmap');
-  const flags = wanted.flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  const { file } = wanted;
+  const type = (wanted.shared ?? file !== null) ? MAP_SHARED : MAP_PRIVATE;
+  const flags = wanted.flags | type | MAP_FIXED | (file === null ? MAP_ANONYMOUS : 0);
   return function* (run, task) {
-    const args = [range.start(run), range.length(run), wanted.prot, flags, -1, 0];
+    const fd = file === null ? -1 : (run.fds[file] ?? -1);
+    const offset = wanted.from * PAGE;
+    const args = [range.start(run), range.length(run), wanted.prot, flags, fd, offset];
     const result = yield* handler(task, args);
     return result > 0 ? 0 : resultOf(result);
   };
 }
 
 function readWords(c: MapContext): Wanted {
-  const wanted: Wanted = { pages: 1, at: null, prot: 3, flags: 0 };
+  const wanted: Wanted = {
+    pages: 1,
+    at: null,
+    prot: 3,
+    flags: 0,
+    shared: null,
+    file: null,
+    from: 0,
+  };
   const rest = c.operands.slice(1);
   for (let i = 0; i < rest.length; i++) {
     const operand = rest[i];
@@ -95,6 +122,15 @@ function readWords(c: MapContext): Wanted {
       }
       wanted.at = next.value;
       i++;
+    } else if (operand?.kind === 'word' && operand.name === 'from') {
+      if (next?.kind !== 'number' || next.value < 0) {
+        throw new LitmusError('`from` wants a page of the file', operand.pos, 'from 1');
+      }
+      wanted.from = next.value;
+      i++;
+    } else if (operand?.kind === 'word' && operand.name === 'shmem') {
+      wanted.file = memfdNamed(c.scope, next, operand.pos);
+      i++;
     } else if (operand !== undefined) {
       readWord(wanted, operand);
     }
@@ -110,8 +146,21 @@ function readWord(wanted: Wanted, operand: Operand): void {
   if (prot !== null) wanted.prot = prot;
   else if (name === 'populate') wanted.flags |= MAP_POPULATE;
   else if (name === 'noreserve') wanted.flags |= MAP_NORESERVE;
-  else if (name !== 'anon' && name !== 'private') {
+  else if (name === 'shared' || name === 'private') wanted.shared = name === 'shared';
+  else if (name !== 'anon') {
     const what = name === '' ? 'a word is wanted here' : `map knows no ${name}`;
     throw new LitmusError(what, operand.pos, didYouMean(name, [...WORDS, ...Object.keys(LATER)]));
   }
+}
+
+/** The file in `shmem F`. */
+function memfdNamed(scope: Scope, operand: Operand | undefined, pos: Pos): number {
+  const name = operand?.kind === 'word' ? operand.name : '';
+  const slot = scope.files.get(name);
+  if (slot !== undefined && scope.memfds.has(name)) return slot;
+  throw new LitmusError(
+    name === '' ? '`shmem` wants the name of a memfd' : `no memfd is called ${name}`,
+    operand?.pos ?? pos,
+    didYouMean(name, scope.memfds, 'a memfd is made by: memfd F 2 pages'),
+  );
 }

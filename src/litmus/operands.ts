@@ -23,6 +23,7 @@ const WORDS: ReadonlySet<string> = new Set([
   'none',
   'in',
   'err',
+  'short',
 ]);
 /** Flags that a page can have, and poll(2) can report. */
 export const PAGE_FLAGS: readonly string[] = [

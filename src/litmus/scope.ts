@@ -29,8 +29,10 @@ const TABLE_PAGES = 4;
 
 export class Scope {
   readonly regions: Map<string, Region> = new Map();
-  /** Names of userfaultfds to their slots. */
+  /** Names of userfaultfds and memfds to their slots. */
   readonly files: Map<string, number> = new Map();
+  /** Which of them are memfds. */
+  readonly memfds: Set<string> = new Set();
   readonly strands: Strand[] = [];
   slots = 0;
   #nextPage = FIRST_REGION / PAGE;

@@ -7,12 +7,16 @@ import {
   UFFD_FEATURE_NAMES,
   UFFD_USER_MODE_ONLY,
   UFFDIO_API,
+  UFFDIO_CONTINUE,
+  UFFDIO_CONTINUE_MODE_DONTWAKE,
+  UFFDIO_CONTINUE_MODE_WP,
   UFFDIO_COPY,
   UFFDIO_COPY_MODE_DONTWAKE,
   UFFDIO_COPY_MODE_WP,
   UFFDIO_POISON,
   UFFDIO_POISON_MODE_DONTWAKE,
   UFFDIO_REGISTER,
+  UFFDIO_REGISTER_MODE_MINOR,
   UFFDIO_REGISTER_MODE_MISSING,
   UFFDIO_REGISTER_MODE_WP,
   UFFDIO_UNREGISTER,
@@ -24,7 +28,7 @@ import {
   UFFDIO_ZEROPAGE_MODE_DONTWAKE,
 } from '../uapi/userfaultfd.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
-import { didYouMean, LitmusError, notYet } from './error.ts';
+import { didYouMean, LitmusError } from './error.ts';
 import { fdOf, looksLikePlace, type Range, rangeOf } from './operands.ts';
 import { arms, type Effect, lifts, NO_EFFECT, type Span, watched } from './promise.ts';
 import { PAGE } from './scope.ts';
@@ -62,12 +66,29 @@ export const USERFAULTFD_VERBS: Readonly<Record<string, Verb>> = {
   zeropage: {
     usage: 'zeropage U A[0] [dontwake]',
     compile: (c) =>
-      modeIoctl(c, UFFDIO_ZEROPAGE, 0, { dontwake: UFFDIO_ZEROPAGE_MODE_DONTWAKE }, lifts('wp')),
+      modeIoctl(
+        c,
+        UFFDIO_ZEROPAGE,
+        0,
+        { dontwake: UFFDIO_ZEROPAGE_MODE_DONTWAKE },
+        lifts('wp', 'poison'),
+      ),
   },
   poison: {
     usage: 'poison U A[0] [dontwake]',
     compile: (c) =>
       modeIoctl(c, UFFDIO_POISON, 0, { dontwake: UFFDIO_POISON_MODE_DONTWAKE }, arms('poison')),
+  },
+  continue: {
+    usage: 'continue U A[0] [wp] [dontwake]',
+    compile: (c) =>
+      modeIoctl(
+        c,
+        UFFDIO_CONTINUE,
+        0,
+        { wp: UFFDIO_CONTINUE_MODE_WP, dontwake: UFFDIO_CONTINUE_MODE_DONTWAKE },
+        lifts('wp', 'poison', 'guard'),
+      ),
   },
   copy: { usage: COPY_USAGE, compile: compileCopy },
 };
@@ -113,14 +134,15 @@ function featureBits(c: VerbContext, index: number): number {
 }
 
 function compileRegister(c: VerbContext): Call {
-  for (const o of c.operands) {
-    if (o.kind === 'word' && o.name === 'minor') throw notYet('minor faults', o.pos);
-  }
   return modeIoctl(
     c,
     UFFDIO_REGISTER,
     0,
-    { missing: UFFDIO_REGISTER_MODE_MISSING, wp: UFFDIO_REGISTER_MODE_WP },
+    {
+      missing: UFFDIO_REGISTER_MODE_MISSING,
+      wp: UFFDIO_REGISTER_MODE_WP,
+      minor: UFFDIO_REGISTER_MODE_MINOR,
+    },
     lifts('wp'),
   );
 }

@@ -38,7 +38,11 @@ import {
   STRUCT_AT,
   TIMESPEC_AT,
 } from './scratch.ts';
+
 import { atMost, modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
+
+import { compileFileRead, FILE_VERBS, namesMemfd } from './verbs-file.ts';
+
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
 const MESSAGE_BYTES = 32;
@@ -73,7 +77,11 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     usage: USAGE.process_madvise,
     compile: compileProcessMadvise,
   },
-  read: { usage: USAGE.read, compile: compileRead },
+  ...FILE_VERBS,
+  read: {
+    usage: USAGE.read,
+    compile: (c) => (namesMemfd(c) ? compileFileRead(c) : compileRead(c)),
+  },
   poll: { usage: USAGE.poll, compile: compilePoll },
   pagemap: { usage: USAGE.pagemap, compile: compilePagemap },
   pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },

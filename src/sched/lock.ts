@@ -45,10 +45,11 @@ export class Lock {
   acquiredStep = -1;
   acquiredAt = 0;
 
-  constructor(cls: LockClass, name: string) {
+  /** @param cell of a lock whose identity is known beforehand: a folio's; by default a new one */
+  constructor(cls: LockClass, name: string, cell: Cell | null = null) {
     this.cls = cls;
     this.name = name;
-    this.cell = sched.newCell(cls.cellClass);
+    this.cell = cell ?? sched.newCell(cls.cellClass);
   }
 
   get free(): boolean {

@@ -6,6 +6,7 @@ const TABLE = {
   ESRCH: 3,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
   E2BIG: 7,
   ENOEXEC: 8,
   EBADF: 9,
@@ -47,6 +48,7 @@ export const ENOENT: number = TABLE.ENOENT;
 export const ESRCH: number = TABLE.ESRCH;
 export const EINTR: number = TABLE.EINTR;
 export const EIO: number = TABLE.EIO;
+export const ENXIO: number = TABLE.ENXIO;
 export const E2BIG: number = TABLE.E2BIG;
 export const ENOEXEC: number = TABLE.ENOEXEC;
 export const EBADF: number = TABLE.EBADF;

@@ -15,6 +15,27 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const FD_CLOEXEC = 1;
+export const F_ADD_SEALS = 1033;
+export const F_GET_SEALS = 1034;
+
+/** @linux include/uapi/linux/fcntl.h F_SEAL_* */
+export const F_SEAL_SEAL = 0x1;
+export const F_SEAL_SHRINK = 0x2;
+export const F_SEAL_GROW = 0x4;
+export const F_SEAL_WRITE = 0x8;
+export const F_SEAL_FUTURE_WRITE = 0x10;
+export const F_SEAL_EXEC = 0x20;
+
+/** @linux include/uapi/linux/memfd.h */
+export const MFD_CLOEXEC = 0x1;
+export const MFD_ALLOW_SEALING = 0x2;
+export const MFD_HUGETLB = 0x4;
+export const MFD_NOEXEC_SEAL = 0x8;
+export const MFD_EXEC = 0x10;
+
+/** @linux include/uapi/linux/falloc.h */
+export const FALLOC_FL_KEEP_SIZE = 0x1;
+export const FALLOC_FL_PUNCH_HOLE = 0x2;
 
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
@@ -22,6 +43,8 @@ export const AT_EMPTY_PATH = 0x1000;
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
 export const SEEK_END = 2;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
 
 export const S_IFCHR = 0o020000;
 export const S_IFREG = 0o100000;

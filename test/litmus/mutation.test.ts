@@ -31,6 +31,9 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-guard.slotFree': 'guard-vs-fault',
   'without-pagemap-scan.flush': 'write-tracking',
   'without-mremap.flushMoved': 'h26-mremap-flush',
+  'without-filemap.folioStillCached': 'punch-vs-fault',
+  'without-shmem.stillWithinSize': 'truncate-vs-fault',
+  'without-mfill.withinFile': 'copy-vs-truncate',
 };
 
 const ARGUED = argued();

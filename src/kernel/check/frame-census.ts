@@ -3,7 +3,7 @@
  * that map it, a table to an mm. What is left over has leaked. Holds only when no call is under way.
  */
 import { machine } from '../../machine/current.ts';
-import { ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
 import { check as checkMapcount } from './mapcount.ts';
 import { forEachPte } from './page-tables.ts';
@@ -13,8 +13,10 @@ export const name = 'frame-census';
 /** @returns null, or what is not accounted for. Requires: no task inside the kernel. */
 export function frameCensus(world: World): string | null {
   for (const { pfn, refcount, mapcount } of machine.frames.census()) {
-    if (refcount !== mapcount) {
-      return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times`;
+    const cached = isCached(world, pfn) ? 1 : 0;
+    if (refcount !== mapcount + cached) {
+      const held = cached === 0 ? '' : ' and in the page cache';
+      return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times${held}`;
     }
   }
   const wrong = checkMapcount(world) ?? checkRss(world);
@@ -26,6 +28,7 @@ export function frameCensus(world: World): string | null {
       return `${machine.tables.inUse} page-table pages are in use, the address spaces know of ${tables}`;
     }
   }
+  for (const l of world.folioLocks.values()) if (!l.free) return `${l.name} is held at rest`;
   if (world.mms.size === 0 && world.anonVmas.size > 0) {
     return `${world.anonVmas.size} anon_vmas outlived every address space`;
   }
@@ -33,6 +36,11 @@ export function frameCensus(world: World): string | null {
 }
 
 export const check = frameCensus;
+
+function isCached(world: World, pfn: Pfn): boolean {
+  const mapping = world.mappings.get(-(machine.frames.mapping[pfn] ?? 0));
+  return mapping?.pages.get(machine.frames.index[pfn] ?? -1) === pfn;
+}
 
 /** Pages counted as resident are those that entries map. */
 function checkRss(world: World): string | null {

@@ -1,6 +1,7 @@
 // Every invariant notices what it is there for: each row breaks the state on purpose.
 import { expect, test } from 'vitest';
 import { KernelWorld } from '../../../test/kernel-world.ts';
+import { must } from '../../base/assert.ts';
 import { PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
 import {
   PTE_NONE,
@@ -11,9 +12,11 @@ import {
   withoutFlags,
 } from '../../machine/pte.ts';
 import { setPte } from '../../machine/tables.ts';
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED } from '../../uapi/mman.ts';
 import { enterWorld } from '../current.ts';
 import { AnonVma } from '../mm/anon-vma.ts';
 import { Vma } from '../mm/mm-types.ts';
+import { doMmap } from '../mm/mmap.ts';
 import { pteSlot } from '../mm/pgtable.ts';
 import { VM_NONE } from '../mm/vm-flags.ts';
 import { frameCensus } from './frame-census.ts';
@@ -28,6 +31,16 @@ function scene() {
   k.store(a + 4096, 1);
   const child = k.fork();
   k.store(a + 4096, 2);
+  const shmem = k.run(
+    doMmap(k.task.mmOrDie, {
+      address: a + 0x10000,
+      length: 4096,
+      prot: 3,
+      flags: MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
+    }),
+  );
+  k.store(shmem, 3);
+  const file = must(k.vma(shmem).file?.inode, 'inode');
   expect(k.wrong()).toBeNull();
   enterWorld(k.world);
   const { frames } = k.world.machine;
@@ -35,7 +48,7 @@ function scene() {
   const shared = ptePfn(peekPte(mm, a));
   const own = ptePfn(peekPte(mm, a + 4096));
   const slot = (address: number): number => pteSlot(mm, address);
-  return { k, a, child, frames, mm, shared, own, slot };
+  return { k, a, child, frames, mm, shared, own, slot, shmem, file };
 }
 type Scene = ReturnType<typeof scene>;
 
@@ -123,6 +136,27 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
       if (own !== null) own.numActiveVmas++;
     },
   ],
+  [
+    'file-rmap',
+    /and in no page cache/,
+    (s) => {
+      s.file.mapping.pages.clear();
+    },
+  ],
+  [
+    'file-rmap',
+    /does not know what maps its page/,
+    (s) => {
+      s.file.mapping.iMmap.clear();
+    },
+  ],
+  [
+    'file-rmap',
+    /the place of another/,
+    (s) => {
+      s.k.vma(s.shmem).pgoff++;
+    },
+  ],
   ['anon-vma', /has no VMA left/, () => void new AnonVma(null)],
   ['vma-tree', /is not whole pages/, (s) => s.mm.vmas.resize(s.k.vma(s.a), s.a, s.a + 8000)],
   [
@@ -183,7 +217,7 @@ test.each([
   ],
   [
     'a wrong count of resident pages',
-    /counts 3 resident pages and maps 2/,
+    /counts 4 resident pages and maps 3/,
     (s: Scene) => {
       s.mm.rss.anon++;
     },

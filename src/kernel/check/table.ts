@@ -12,6 +12,8 @@ import {
 import { cellClass, entryCell, entryKind, PASS, READ, TRY_R, TRY_W } from '../../sched/cell.ts';
 import {
   CELL_ANON_VMA,
+  CELL_CACHE,
+  CELL_I_MMAP,
   CELL_MMAP_LOCK,
   CELL_TLB_PENDING,
   CELL_VMA,
@@ -22,6 +24,7 @@ import type { World } from '../world.ts';
 import * as anonExclusive from './anon-exclusive.ts';
 import * as anonVma from './anon-vma.ts';
 import * as entriesInVmas from './entries-in-vmas.ts';
+import * as fileRmap from './file-rmap.ts';
 import * as mapcount from './mapcount.ts';
 import * as rmap from './rmap.ts';
 import * as tlb from './tlb.ts';
@@ -51,6 +54,7 @@ export const CHECKS: readonly Row[] = [
   row(uffdWpNotWritable, CELL_PTE),
   row(tlb, CELL_PTE, CELL_TLB, CELL_REFCOUNT, CELL_TLB_PENDING, CELL_MMAP_LOCK),
   row(rmap, CELL_PTE, CELL_FOLIO, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
+  row(fileRmap, CELL_PTE, CELL_FOLIO, CELL_CACHE, CELL_I_MMAP, CELL_VMA, CELL_MMAP_LOCK),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(vmaTree, CELL_VMA, CELL_VMA_TREE),
   row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),

@@ -6,6 +6,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EBADF, EMFILE } from '../../uapi/errno.ts';
 import { CELL_FILE } from '../cells.ts';
 import type { Task } from '../core/task.ts';
+import type { Inode } from './inode.ts';
 
 /** Poll bits. @linux include/uapi/asm-generic/poll.h */
 export const POLLIN = 1;
@@ -39,7 +40,13 @@ export interface FileOps {
   /** New offset, or a negative errno. */
   seek?(file: File, offset: number, whence: number): number;
   /** Size in bytes and mode, for fstat. */
-  stat?(file: File): { readonly size: number; readonly mode: number; readonly rdev?: number };
+  stat?(file: File): {
+    readonly size: number;
+    readonly mode: number;
+    readonly rdev?: number;
+    /** Of 512 bytes; by default as many as the size takes. */
+    readonly blocks?: number;
+  };
 }
 
 export class File {
@@ -54,6 +61,8 @@ export class File {
   readonly data: unknown;
   /** For /proc/PID/maps and reports. */
   readonly path: string;
+  /** Of files whose pages are in the page cache; only those can be mapped. */
+  inode: Inode | null = null;
 
   constructor(ops: FileOps, flags: number, data: unknown, path: string) {
     this.ops = ops;

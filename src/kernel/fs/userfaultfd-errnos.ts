@@ -51,6 +51,10 @@ export type FillErrnos = ErrnoTable<
   | 'wrongKind'
   | 'noMemory'
   | 'tableGone'
+  | 'continueBeyondEnd'
+  | 'notCached'
+  | 'cached'
+  | 'beyondEnd'
   | 'exists'
   | 'sourceFault'
   | 'killed'
@@ -71,7 +75,11 @@ function fillErrnos(call: string): FillErrnos {
     notWp: ['EINVAL', 'mode asks for write protection, but the mapping is not registered for it'],
     wrongKind: ['EINVAL', 'the mapping is of a kind that this cannot fill'],
     noMemory: ['ENOMEM', 'no memory for a page or a page table'],
+    continueBeyondEnd: ['EINVAL', 'CONTINUE of a page beyond the end of the file'],
+    notCached: ['EFAULT', 'CONTINUE of a page that the file does not have'],
+    cached: ['EEXIST', 'the file has that page already'],
     tableGone: ['EAGAIN', 'the page table was freed meanwhile: try again'],
+    beyondEnd: ['EFAULT', 'the page lies beyond the end of the file'],
     exists: ['EEXIST', 'something is mapped there already'],
     sourceFault: ['EFAULT', 'the source cannot be read'],
     killed: ['EINTR', 'a fatal signal is pending'],

@@ -19,9 +19,10 @@ import {
   UFFDIO_ZEROPAGE_STRUCT,
 } from '../../uapi/userfaultfd.ts';
 import { type ErrnoRow, fail } from '../errno-row.ts';
+import type { MfillMode } from '../mm/mfill-page.ts';
 import type { Vaddr } from '../mm/mm-types.ts';
 import { copyToUser } from '../mm/user-access.ts';
-import { type MfillMode, mfillAtomic } from '../mm/userfaultfd.ts';
+import { mfillAtomic } from '../mm/userfaultfd.ts';
 import { type Seam, seam } from '../seam.ts';
 import { wakeUserfault } from './userfaultfd.ts';
 import {

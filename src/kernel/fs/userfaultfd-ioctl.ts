@@ -165,7 +165,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
       MINOR: UFFDIO_REGISTER_MODE_MINOR,
     },
     handler: register,
-    gap: 'Only private anonymous memory: MODE_MINOR finds nothing that it could watch (EINVAL).',
+    gap: 'hugetlb is not modelled yet.',
   },
   {
     cmd: UFFDIO_UNREGISTER,
@@ -189,7 +189,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_COPY_STRUCT,
     modes: { DONTWAKE: UFFDIO_COPY_MODE_DONTWAKE, WP: UFFDIO_COPY_MODE_WP },
     handler: uffdCopy,
-    gap: 'Shared memory and hugetlb are not modelled yet.',
+    gap: 'hugetlb is not modelled yet.',
   },
   {
     cmd: UFFDIO_ZEROPAGE,
@@ -197,7 +197,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_ZEROPAGE_STRUCT,
     modes: { DONTWAKE: UFFDIO_ZEROPAGE_MODE_DONTWAKE },
     handler: uffdZeropage,
-    gap: 'Shared memory is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_MOVE,
@@ -216,7 +216,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_WRITEPROTECT_STRUCT,
     modes: { WP: UFFDIO_WRITEPROTECT_MODE_WP, DONTWAKE: UFFDIO_WRITEPROTECT_MODE_DONTWAKE },
     handler: writeprotect,
-    gap: 'Shared memory and hugetlb are not modelled yet.',
+    gap: 'hugetlb is not modelled yet.',
   },
   {
     cmd: UFFDIO_CONTINUE,
@@ -224,7 +224,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_CONTINUE_STRUCT,
     modes: { DONTWAKE: UFFDIO_CONTINUE_MODE_DONTWAKE, WP: UFFDIO_CONTINUE_MODE_WP },
     handler: uffdContinue,
-    gap: 'Only its errors: anonymous memory has no page cache to map from (EINVAL).',
+    gap: 'hugetlb is not modelled yet.',
   },
   {
     cmd: UFFDIO_POISON,
@@ -232,6 +232,6 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_POISON_STRUCT,
     modes: { DONTWAKE: UFFDIO_POISON_MODE_DONTWAKE },
     handler: uffdPoison,
-    gap: 'Shared memory and hugetlb are not modelled yet.',
+    gap: 'hugetlb is not modelled yet.',
   },
 ];

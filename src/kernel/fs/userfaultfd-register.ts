@@ -17,6 +17,7 @@ import {
 } from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
 import { type ErrnoRow, type ErrnoTable, errnoTable, fail } from '../errno-row.ts';
+import { vmaInode } from '../mm/filemap.ts';
 import type { Mm, Vaddr, Vma } from '../mm/mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from '../mm/mmap-lock.ts';
 import { changeProtection } from '../mm/mprotect.ts';
@@ -164,10 +165,15 @@ function scanForRegister(
 /** Whether a mapping can be watched in these modes. @linux vma_can_userfault */
 function canUserfault(vma: Vma, modes: VmFlags, ctx: UserfaultfdCtx): boolean {
   if (has(vma.flags, VM_DROPPABLE)) return false;
-  if (has(modes, VM_UFFD_MINOR)) return false;
+  const shmem = vmaInode(vma) !== null;
+  if (has(modes, VM_UFFD_MINOR) && !shmem) return false;
   if (modes === VM_UFFD_WP && ctx.has(UFFD_FEATURE_WP_ASYNC)) return true;
-  return vma.file === null && !has(vma.flags, VM_SPECIAL);
+  if (has(modes, VM_UFFD_WP) && shmem && !wpOnFiles()) return false;
+  return shmem || (vma.file === null && !has(vma.flags, VM_SPECIAL));
 }
+
+/** Whether memory of files can be write-protected: 5.19 and later, with markers. @linux CONFIG_PTE_MARKER_UFFD_WP */
+export const wpOnFiles: Seam<() => boolean> = seam('userfaultfd.wpOnFiles', (): boolean => true);
 
 function* registerVmas(
   mm: Mm,

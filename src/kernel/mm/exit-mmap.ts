@@ -6,6 +6,7 @@ import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { fput } from '../fs/file.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
+import { unlinkFileVma } from './filemap.ts';
 import type { Mm } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
@@ -32,6 +33,7 @@ export function* exitMmap(mm: Mm): Steps<void> {
     yield* vmaStartWrite(vma);
     yield* unmapPageRange(tlb, vma, vma.start, vma.end, { dropMarker: true });
   }
+  for (const vma of vmas) yield* unlinkFileVma(vma);
   // A table that two VMAs share goes with the last of them.
   for (const [i, vma] of vmas.entries()) {
     const ceiling = vmas[i + 1]?.start ?? Number.POSITIVE_INFINITY;

@@ -32,6 +32,7 @@ import { lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
+import { fget } from '../fs/file.ts';
 import {
   dupUserfaultfd,
   dupUserfaultfdComplete,
@@ -40,12 +41,12 @@ import {
 } from '../fs/userfaultfd-events.ts';
 import { anonVmaFork } from './anon-vma.ts';
 import { mmput } from './exit-mmap.ts';
-import { maybeMkWrite, mkUffdWp } from './memory.ts';
+import { linkFileVma } from './filemap.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
-import { pageProt } from './page-prot.ts';
+import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
-import { folioAddNewAnonRmap, folioTryDupAnonRmap } from './rmap.ts';
+import { folioAddNewAnonRmap, folioDupFileRmap, folioTryDupAnonRmap } from './rmap.ts';
 import { flushTlbMm } from './tlb.ts';
 import {
   has,
@@ -116,7 +117,8 @@ function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
   const wipe = has(vma.flags, VM_WIPEONFORK);
   if (!wipe) yield* anonVmaFork(copy, vma);
   copy.flags = withoutFlag(copy.flags, VM_LOCKED_MASK);
-  if (copy.file !== null) copy.file.refs++;
+  if (copy.file !== null) fget(copy.file);
+  yield* linkFileVma(copy);
   insertVma(copy);
   mm.totalVm += (copy.end - copy.start) / PAGE_SIZE;
   return wipe ? 0 : yield* copyPageRange(copy, vma);
@@ -201,15 +203,17 @@ function copyPresentPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: nu
   let pte = getPte(from);
   const pfn = ptePfn(pte);
   if (!pteSpecial(pte)) {
-    assert(machine.frames.hasFlag(pfn, PG_ANON), 'fork over file pages is not modelled yet');
-    if (!folioTryDupAnonRmap(pfn, dst, src)) return copyPinnedPage(dst, address, to, pte);
+    if (!machine.frames.hasFlag(pfn, PG_ANON)) folioDupFileRmap(pfn, dst);
+    else if (!folioTryDupAnonRmap(pfn, dst, src)) return copyPinnedPage(dst, address, to, pte);
   }
   if (!has(src.flags, VM_SHARED) && pteWrite(pte)) {
     pte = withoutFlags(pte, PTE_WRITE);
     setPte(from, pte);
   }
   const inherited = has(dst.flags, VM_UFFD_WP) ? pte : withoutFlags(pte, PTE_UFFD_WP);
-  setPte(to, withoutFlags(inherited, PTE_YOUNG));
+  // What the child has not written itself is clean to it. @linux __copy_present_ptes
+  const clean = has(src.flags, VM_SHARED) ? PTE_YOUNG | PTE_DIRTY : PTE_YOUNG;
+  setPte(to, withoutFlags(inherited, clean));
   return 0;
 }
 

@@ -8,6 +8,7 @@ export const MADVISE_ERRORS = errnoTable('madvise', {
   wraps: ['EINVAL', 'addr + len is beyond the end of the address space'],
   kind: ['EINVAL', 'this advice does not suit this kind of mapping'],
   locked: ['EINVAL', 'the mapping is locked into memory'],
+  notShared: ['EACCES', 'the mapping is private, or may never be written'],
   sealed: ['EPERM', 'the mapping is sealed and not writable'],
   guardKind: ['EINVAL', 'guards cannot be in this kind of mapping, nor be put into a locked one'],
   guardMemory: ['ENOMEM', 'no memory for a page table or an anon_vma'],

@@ -36,7 +36,11 @@ import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { faultInRange } from './gup.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
+
 import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
+
+import { madviseRemove } from './madvise-remove.ts';
+
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -57,6 +61,7 @@ import {
   VM_HUGETLB,
   VM_IO,
   VM_LOCKED,
+  VM_MAYSHARE,
   VM_MERGEABLE,
   VM_NOHUGEPAGE,
   VM_NONE,
@@ -86,7 +91,15 @@ interface Advice {
   readonly name: string;
   readonly nr: number;
   /** flags: under mmap_lock for writing. nothing: accepted without effect. null: not modelled yet. */
-  readonly work: 'dontneed' | 'lru' | 'populate' | 'guard' | 'nothing' | 'unmodelled' | FlagChange;
+  readonly work:
+    | 'dontneed'
+    | 'remove'
+    | 'lru'
+    | 'populate'
+    | 'guard'
+    | 'nothing'
+    | 'unmodelled'
+    | FlagChange;
   /** What is missing, for the coverage page. */
   readonly gap: string;
 }
@@ -99,6 +112,11 @@ function setting(set: VmFlags, clear: VmFlags = VM_NONE): FlagChange {
 }
 function unless(refused: (vma: Vma) => boolean, change: FlagChange): FlagChange {
   return (vma) => (refused(vma) ? E.kind : change(vma));
+}
+/** Shared memory is never merged: the advice is accepted and forgotten. @linux mm/ksm.c ksm_madvise */
+function mergeable(vma: Vma): VmFlags {
+  const shared = has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags);
+  return shared ? vma.flags : withFlag(vma.flags, VM_MERGEABLE);
 }
 const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
 /** Whether throwing data away would change a mapping that may not change. @linux mm/madvise.c can_madvise_modify */
@@ -119,14 +137,14 @@ export const ADVICE: readonly Advice[] = [
   row('MADV_WILLNEED', MADV_WILLNEED, 'nothing', 'accepted without effect: there is no swap yet'),
   row('MADV_DONTNEED', MADV_DONTNEED, 'dontneed'),
   row('MADV_FREE', MADV_FREE, 'dontneed', 'nothing is reclaimed but by MADV_PAGEOUT'),
-  row('MADV_REMOVE', MADV_REMOVE, 'unmodelled', 'shared mappings'),
+  row('MADV_REMOVE', MADV_REMOVE, 'remove'),
   row('MADV_DONTFORK', MADV_DONTFORK, unlessSealed(setting(VM_DONTCOPY))),
   row(
     'MADV_DOFORK',
     MADV_DOFORK,
     unless((vma) => has(vma.flags, VM_IO), setting(VM_NONE, VM_DONTCOPY)),
   ),
-  row('MADV_MERGEABLE', MADV_MERGEABLE, setting(VM_MERGEABLE), 'sets "mg"; nothing is merged'),
+  row('MADV_MERGEABLE', MADV_MERGEABLE, mergeable, 'sets "mg"; nothing is merged'),
   row('MADV_UNMERGEABLE', MADV_UNMERGEABLE, setting(VM_NONE, VM_MERGEABLE)),
   row('MADV_HUGEPAGE', MADV_HUGEPAGE, setting(VM_HUGEPAGE, VM_NOHUGEPAGE), 'sets "hg" only'),
   row('MADV_NOHUGEPAGE', MADV_NOHUGEPAGE, setting(VM_NOHUGEPAGE, VM_HUGEPAGE)),
@@ -198,6 +216,8 @@ export function* doMadvise(
       return yield* madviseGuard(mm, start, end, behavior === MADV_GUARD_INSTALL, sleeps);
     case 'lru':
       return yield* madviseLru(mm, start, end, behavior);
+    case 'remove':
+      return yield* madviseRemove(mm, start, end);
     case 'nothing':
       return yield* madviseNothing(mm, start, end);
     default:

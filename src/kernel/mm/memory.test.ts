@@ -9,7 +9,7 @@ import type { Task } from '../core/task.ts';
 import type { AnyFunction } from '../seam.ts';
 import { type Overrides, override, type Seam, stackPatches } from '../seam.ts';
 import { mmput } from './exit-mmap.ts';
-import { slotSameAfterCopy, slotSameBeforeWp, slotSameOnInstall } from './memory.ts';
+import { slotSameAfterCopy, slotSameBeforeWp } from './memory.ts';
 import {
   lockVmaUnderRcu,
   mmapReadLock,
@@ -19,6 +19,7 @@ import {
 } from './mmap-lock.ts';
 import { doMunmap } from './munmap.ts';
 import { userLoad, userStore } from './user-access.ts';
+import { slotSameOnInstall } from './vmf.ts';
 import { zapPageRange } from './zap.ts';
 
 const P = 4096;

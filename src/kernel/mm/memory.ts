@@ -18,7 +18,6 @@ import {
   PTE_NONE,
   PTE_SPECIAL,
   PTE_UFFD_WP,
-  PTE_WRITE,
   PTE_YOUNG,
   type Pte,
   pteKind,
@@ -35,35 +34,40 @@ import { getPte, loadPte, setPte } from '../../machine/tables.ts';
 import { access } from '../../sched/access.ts';
 import { ADD, READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { lock, tryLockRead, unlock } from '../../sched/lock.ts';
+import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Task } from '../core/task.ts';
 import { world } from '../current.ts';
 import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
 import { seam } from '../seam.ts';
-import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
+import { doFault } from './do-fault.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
-import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
-import { pageProt } from './page-prot.ts';
+import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
   FAULT_FLAG_UNSHARE,
-  FAULT_FLAG_VMA_LOCK,
   FAULT_FLAG_WRITE,
   type FaultFlags,
   flagged,
   VM_FAULT_HWPOISON,
   VM_FAULT_NONE,
   VM_FAULT_OOM,
-  VM_FAULT_RETRY,
   VM_FAULT_SIGSEGV,
   type VmFault,
 } from './vm-fault.ts';
-import { has, VM_HUGETLB, VM_SHARED, VM_UFFD_MISSING, VM_UFFD_WP, VM_WRITE } from './vm-flags.ts';
-import type { Fault } from './vmf.ts';
+import {
+  has,
+  VM_HUGETLB,
+  VM_MAYSHARE,
+  VM_SHARED,
+  VM_UFFD_MISSING,
+  VM_UFFD_WP,
+  type VmFlags,
+} from './vm-flags.ts';
+import { type Fault, slotSameOnInstall, vmfAnonPrepare } from './vmf.ts';
 
 /**
  * Makes an access possible. The permission of the VMA has been checked.
@@ -120,11 +124,7 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
 
 /** Nothing there, or only the memory of a write protection. @linux do_pte_missing */
 function* doPteMissing(vmf: Fault): Steps<VmFault> {
-  assert(
-    vmf.vma.file === null && !has(vmf.vma.flags, VM_SHARED),
-    'faults on file and shared memory are not modelled yet',
-  );
-  return yield* doAnonymousPage(vmf);
+  return vmf.vma.file === null ? yield* doAnonymousPage(vmf) : yield* doFault(vmf);
 }
 
 /** Poison and guards are final; write protection is carried into the page that is made now. @linux handle_pte_marker */
@@ -145,13 +145,6 @@ function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
   unlock(ptl);
   return VM_FAULT_NONE;
 }
-
-/** Under the page-table lock: is the slot what the fault based its decision on? */
-export const slotSameOnInstall = seam(
-  'memory.slotSameOnInstall',
-  (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
-  'F: chk slot same under PTL: another fault or a fill may have put a page there, which must not be lost',
-);
 
 /** Under the page-table lock: may the kernel fill the slot itself? */
 export const mayFillMissing = seam(
@@ -239,10 +232,15 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
     vmf.orig = withoutFlags(vmf.orig, PTE_UFFD_WP);
     setPte(slot, vmf.orig);
   }
-  assert(!has(vma.flags, VM_SHARED), 'write faults on shared memory are not modelled yet');
   const old = ptePfn(vmf.orig);
+  if (has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags)) {
+    // Somebody wanted to hear of the first write, and now has. @linux wp_page_shared
+    if (!unshare) wpPageReuse(vmf);
+    unlock(ptl);
+    return VM_FAULT_NONE;
+  }
   if (!pteSpecial(vmf.orig)) {
-    if (isExclusive(old) || wpCanReuseAnonFolio(old, vma)) {
+    if (isReusable(old, vma)) {
       if (!unshare) wpPageReuse(vmf);
       unlock(ptl);
       return VM_FAULT_NONE;
@@ -257,9 +255,11 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
   return yield* wpPageCopy(vmf);
 }
 
-function isExclusive(pfn: Pfn): boolean {
-  assert(machine.frames.hasFlag(pfn, PG_ANON), 'private copies of file pages are not modelled yet');
-  return machine.frames.hasFlag(pfn, PG_ANON_EXCLUSIVE);
+/** Whether the write may go to the page itself: a private page that is nobody else's. */
+function isReusable(pfn: Pfn, vma: Vma): boolean {
+  const { frames } = machine;
+  if (!frames.hasFlag(pfn, PG_ANON)) return false;
+  return frames.hasFlag(pfn, PG_ANON_EXCLUSIVE) || wpCanReuseAnonFolio(pfn, vma);
 }
 
 /**
@@ -345,32 +345,4 @@ function copiedPte(vmf: Fault, pfn: Pfn): Pte {
     return pteUffdWp(vmf.orig) ? mkUffdWp(entry) : entry;
   }
   return maybeMkWrite(withFlags(entry, PTE_DIRTY), vmf.vma);
-}
-
-/** Gives the entry the write bit when the mapping allows writing. @linux maybe_mkwrite */
-export function maybeMkWrite(pte: Pte, vma: Vma): Pte {
-  return has(vma.flags, VM_WRITE) ? withFlags(pte, PTE_WRITE) : pte;
-}
-
-/** Write-protected by userfaultfd: the bit that says so, and no right to write. @linux pte_mkuffd_wp */
-export function mkUffdWp(pte: Pte): Pte {
-  return withoutFlags(withFlags(pte, PTE_UFFD_WP), PTE_WRITE);
-}
-
-/**
- * Makes sure that the VMA has an anon_vma. That needs mmap_lock: a fault under the VMA lock takes it if it is free, and
- * starts again under mmap_lock if not.
- * @returns VM_FAULT_NONE, or VM_FAULT_RETRY with the VMA lock dropped. @linux vmf_anon_prepare
- */
-export function* vmfAnonPrepare(vmf: Fault): Steps<VmFault> {
-  const { vma } = vmf;
-  if (hasAnonVma(vma)) return VM_FAULT_NONE;
-  const underVmaLock = flagged(vmf.flags, FAULT_FLAG_VMA_LOCK);
-  if (underVmaLock && !(yield* tryLockRead(vma.mm.mmapLock))) {
-    vmaEndRead(vma);
-    return VM_FAULT_RETRY;
-  }
-  const made = yield* anonVmaPrepare(vma);
-  if (underVmaLock) mmapReadUnlock(vma.mm);
-  return made ? VM_FAULT_NONE : VM_FAULT_OOM;
 }

@@ -1,16 +1,20 @@
-/** mincore(2) and msync(2), of anonymous memory. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
+/** mincore(2) and msync(2), of memory that is never written back. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
+import { machine } from '../../machine/current.ts';
+import { PG_UPTODATE } from '../../machine/frames.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
-import { PTE_NONE, pteKind } from '../../machine/pte.ts';
+import { PTE_NONE, type Pte, pteKind } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from '../../uapi/mman.ts';
 import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
-import type { Mm, Vaddr } from './mm-types.ts';
+import { peekFolio, vmaInode } from './filemap.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
 import { pmdAddrEnd, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { linearPageIndex } from './rmap.ts';
 import { copyToUser } from './user-access.ts';
 import { has, VM_LOCKED } from './vm-flags.ts';
 import { pageAlign } from './vm-prot.ts';
@@ -71,9 +75,7 @@ function* mincoreVma(mm: Mm, start: Vaddr, pages: number): Steps<Uint8Array | nu
     const slot = yield* pteOffsetMapLock(mm, address);
     for (let page = address; page < next; page += PAGE_SIZE) {
       const pte = slot < 0 ? PTE_NONE : getPte(slot + (page - address) / PAGE_SIZE);
-      const kind = pteKind(pte);
-      const there = kind === 'present' || kind === 'migration' || kind === 'hwpoison';
-      bytes[(page - start) / PAGE_SIZE] = there ? 1 : 0;
+      bytes[(page - start) / PAGE_SIZE] = inCore(vma, page, pte) ? 1 : 0;
     }
     if (slot >= 0) unlock(ptLockOf(slot));
     address = next;
@@ -82,8 +84,18 @@ function* mincoreVma(mm: Mm, start: Vaddr, pages: number): Steps<Uint8Array | nu
   return bytes;
 }
 
+/** Nothing mapped, or only something to remember: the page cache decides. @linux mm/mincore.c mincore_page */
+function inCore(vma: Vma, address: Vaddr, pte: Pte): boolean {
+  const kind = pteKind(pte);
+  if (kind === 'present' || kind === 'migration' || kind === 'hwpoison') return true;
+  const inode = vmaInode(vma);
+  if (inode === null || (kind !== 'none' && kind !== 'marker')) return false;
+  const pfn = peekFolio(inode.mapping, linearPageIndex(vma, address));
+  return pfn !== 0 && machine.frames.hasFlag(pfn, PG_UPTODATE);
+}
+
 /**
- * What msync says of anonymous memory, of which there is nothing to write back.
+ * What msync says of memory of which there is nothing to write back.
  * @param length bytes; rounded up to pages
  * @returns 0 or a negative errno
  * Requires: no lock.

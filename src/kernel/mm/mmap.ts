@@ -2,27 +2,37 @@
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
-import { ENOSYS } from '../../uapi/errno.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../../uapi/fcntl.ts';
 import {
+  MAP_ANONYMOUS,
+  MAP_DENYWRITE,
+  MAP_EXECUTABLE,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
   MAP_GROWSDOWN,
+  MAP_HUGETLB,
   MAP_LOCKED,
   MAP_NONBLOCK,
   MAP_NORESERVE,
   MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
+  MAP_SHARED_VALIDATE,
   MAP_STACK,
   MAP_TYPE,
   PROT_READ,
   PROT_WRITE,
 } from '../../uapi/mman.ts';
 import { world } from '../current.ts';
-import { errnoTable, fail } from '../errno-row.ts';
+import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
+import { type File, fget, fput } from '../fs/file.ts';
+import { sealedVmFlags } from '../fs/memfd.ts';
+import { shmemZeroSetup } from '../fs/shmem-file.ts';
 import { type UserfaultfdUnmapCtx, userfaultfdUnmapComplete } from '../fs/userfaultfd-events.ts';
 import { STACK_GUARD_GAP } from './expand-stack.ts';
+import { linkFileVma } from './filemap.ts';
 import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
+
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
@@ -34,12 +44,15 @@ import {
   VM_LOCKED,
   VM_MAYEXEC,
   VM_MAYREAD,
+  VM_MAYSHARE,
   VM_MAYWRITE,
   VM_NOHUGEPAGE,
   VM_NORESERVE,
+  VM_SHARED,
   VM_WRITE,
   type VmFlags,
   withFlag,
+  withoutFlag,
 } from './vm-flags.ts';
 import { pageAlign, pageStart, vmProt } from './vm-prot.ts';
 import { insertVma, mergeNewRange } from './vma.ts';
@@ -50,6 +63,7 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   file: ['ENODEV', 'this kind of file cannot be mapped'],
   empty: ['EINVAL', 'the length is 0'],
   tooLong: ['ENOMEM', 'the length is more than an address space holds'],
+  overflow: ['EOVERFLOW', 'offset + length is beyond the largest file'],
   tooMany: ['ENOMEM', 'there are max_map_count mappings already'],
   beyond: ['ENOMEM', 'the range reaches beyond user space'],
   noRoom: ['ENOMEM', 'no gap in the address space is large enough'],
@@ -59,8 +73,30 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   lockNotAllowed: ['EPERM', 'MAP_LOCKED, and RLIMIT_MEMLOCK is 0'],
   lockLimit: ['EAGAIN', 'more would be locked than RLIMIT_MEMLOCK allows'],
   sharedGrows: ['EINVAL', 'MAP_GROWSDOWN with MAP_SHARED'],
+  validate: ['EOPNOTSUPP', 'MAP_SHARED_VALIDATE with a flag that the file does not support'],
+  sharedWrite: ['EACCES', 'a shared writable mapping of a file that is not open for writing'],
+  noRead: ['EACCES', 'the file is not open for reading'],
+  fileGrows: ['EINVAL', 'MAP_GROWSDOWN on a file'],
   type: ['EINVAL', 'neither MAP_PRIVATE nor MAP_SHARED'],
+  sealed: ['EPERM', 'a shared writable mapping of a file with a write seal'],
 });
+
+/** Flags that MAP_SHARED ignores where it does not know them; MAP_SHARED_VALIDATE refuses all others. */
+const LEGACY_MAP_MASK =
+  MAP_SHARED_VALIDATE |
+  MAP_FIXED |
+  MAP_ANONYMOUS |
+  MAP_DENYWRITE |
+  MAP_EXECUTABLE |
+  MAP_GROWSDOWN |
+  MAP_LOCKED |
+  MAP_NORESERVE |
+  MAP_POPULATE |
+  MAP_NONBLOCK |
+  MAP_STACK |
+  MAP_HUGETLB;
+/** Pages of the largest file. */
+const MAX_PGOFF = 2 ** 51;
 
 const MAY: VmFlags = (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC) as VmFlags;
 
@@ -70,13 +106,24 @@ export interface MmapRequest {
   /** Bytes; rounded up to pages. */
   readonly length: number;
   readonly prot: number;
-  /** MAP_* flags with MAP_ANONYMOUS. */
+  /** MAP_* flags. */
   readonly flags: number;
+  /** What to map; absent or null: anonymous memory. */
+  readonly file?: File | null;
+  /** Where in the file, in pages. */
+  readonly pgoff?: number;
+}
+
+/** What lies under a mapping: a file from a page on. */
+interface Backing {
+  readonly file: File;
+  readonly pgoff: number;
 }
 
 /**
- * Maps anonymous private memory.
- * @returns the address, or a negative errno; -ENOSYS for shared memory, which is not modelled yet
+ * Maps anonymous memory or a file.
+ * @returns the address, or a negative errno
+ * Requires: no lock of the mm; a reference to the file.
  */
 export function* doMmap(mm: Mm, request: MmapRequest): Steps<number> {
   const heard: UserfaultfdUnmapCtx[] = [];
@@ -103,17 +150,68 @@ function* mmapLocked(
   const { flags } = request;
   if (request.length === 0) return fail(E.empty);
   if (request.length < 0) return fail(E.tooLong);
+  const file = request.file ?? null;
+  const pgoff = file === null ? 0 : (request.pgoff ?? 0);
+  if (pgoff < 0 || pgoff + length / PAGE_SIZE > MAX_PGOFF) return fail(E.overflow);
   if (mm.mapCount > world.sysctl.maxMapCount) return fail(E.tooMany);
   const address = placed(mm, request, length);
   if (address < 0) return address;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && overlaps(mm, address, length)) return fail(E.taken);
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock()) return fail(E.lockNotAllowed);
   if (!mlockFutureOk(mm, mapFlags(mm, request), length)) return fail(E.lockLimit);
+  const vm = vmFlagsOf(mm, request, file);
+  if (typeof vm !== 'number') return fail(vm.refused);
+  if (file !== null) {
+    return yield* mmapRegion(mm, address, length, vm, heard, true, { file, pgoff });
+  }
+  if (!has(vm, VM_SHARED)) return yield* mmapRegion(mm, address, length, vm, heard);
+  // Shared anonymous memory is a file of its own that nobody can open.
+  const backing = { file: shmemZeroSetup(length), pgoff: 0 };
+  const result = yield* mmapRegion(mm, address, length, vm, heard, true, backing);
+  yield* fput(world.current, backing.file);
+  return result;
+}
+
+/** The flags of the mapping, or why it may not be. @linux do_mmap */
+function vmFlagsOf(mm: Mm, request: MmapRequest, file: File | null): VmFlags | Refusal {
+  const E = MMAP_ERRORS;
+  const { flags, prot } = request;
   const type = flags & MAP_TYPE;
-  if (type === MAP_SHARED && (flags & MAP_GROWSDOWN) !== 0) return fail(E.sharedGrows);
-  if (type === MAP_SHARED) return -ENOSYS;
-  if (type !== MAP_PRIVATE) return fail(E.type);
-  return yield* mmapRegion(mm, address, length, mapFlags(mm, request), heard);
+  let vm = mapFlags(mm, request);
+  const grows = (flags & MAP_GROWSDOWN) !== 0;
+  if (file === null) {
+    if (type === MAP_SHARED && grows) return { refused: E.sharedGrows };
+    if (type !== MAP_SHARED && type !== MAP_PRIVATE) return { refused: E.type };
+    if (type === MAP_SHARED) vm = withFlag(vm, (VM_SHARED | VM_MAYSHARE) as VmFlags);
+    return accounted(vm);
+  }
+  const mode = file.flags & O_ACCMODE;
+  if (type === MAP_SHARED_VALIDATE && (flags & ~LEGACY_MAP_MASK) !== 0) {
+    return { refused: E.validate };
+  }
+  if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
+    if ((prot & PROT_WRITE) !== 0 && mode === O_RDONLY) return { refused: E.sharedWrite };
+    vm = withFlag(vm, (VM_SHARED | VM_MAYSHARE) as VmFlags);
+    if (mode === O_RDONLY) vm = withoutFlag(vm, (VM_MAYWRITE | VM_SHARED) as VmFlags);
+  } else if (type !== MAP_PRIVATE) {
+    return { refused: E.type };
+  }
+  if (mode === O_WRONLY) return { refused: E.noRead };
+  const { inode } = file;
+  if (inode === null) return { refused: E.file };
+  if (grows) return { refused: E.fileGrows };
+  const sealed = sealedVmFlags(inode, vm, (prot & PROT_WRITE) !== 0);
+  return sealed === null ? { refused: E.sealed } : accounted(sealed);
+}
+
+interface Refusal {
+  readonly refused: ErrnoRow;
+}
+
+/** Private memory that may be written counts against the commit limit. @linux accountable_mapping */
+function accounted(vm: VmFlags): VmFlags {
+  const counts = has(vm, VM_WRITE) && !has(vm, (VM_NORESERVE | VM_SHARED) as VmFlags);
+  return counts ? withFlag(vm, VM_ACCOUNT) : vm;
 }
 
 /** Where the mapping goes, or a negative errno. */
@@ -172,7 +270,7 @@ function mapFlags(mm: Mm, { prot, flags }: MmapRequest): VmFlags {
   if ((flags & MAP_NORESERVE) !== 0 && world.sysctl.overcommitMemory !== 2) {
     vm = withFlag(vm, VM_NORESERVE);
   }
-  return has(vm, VM_WRITE) && !has(vm, VM_NORESERVE) ? withFlag(vm, VM_ACCOUNT) : vm;
+  return vm;
 }
 
 /**
@@ -187,14 +285,23 @@ export function* mmapRegion(
   flags: VmFlags,
   heard: UserfaultfdUnmapCtx[],
   joins = true,
+  backing: Backing | null = null,
 ): Steps<number> {
   const end = start + length;
   const error = yield* unmapRegion(mm, start, end, heard, false);
   if (error < 0) return error;
-  const pgoff = start / PAGE_SIZE;
-  const range = { start, end, flags, pgoff, file: null, uffd: null, anonVma: null, anonLinks: 0 };
+  const pgoff = backing?.pgoff ?? start / PAGE_SIZE;
+  const file = backing?.file ?? null;
+  const range = { start, end, flags, pgoff, file, uffd: null, anonVma: null, anonLinks: 0 };
   const merged = joins ? yield* mergeNewRange(mm, range) : null;
-  if (merged === null) insertVma(new Vma(mm, start, end, flags, pgoff));
+  if (merged === null) {
+    const vma = new Vma(mm, start, end, flags, pgoff);
+    if (file !== null) {
+      vma.file = fget(file);
+      yield* linkFileVma(vma);
+    }
+    insertVma(vma);
+  }
   mm.totalVm += length / PAGE_SIZE;
   if (has(flags, VM_LOCKED)) mm.lockedVm += length / PAGE_SIZE;
   return start;

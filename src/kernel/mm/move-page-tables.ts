@@ -24,6 +24,7 @@ import { type Lock, lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { vmaHasUffdWithoutEventRemap } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
+import { lockMapping } from './filemap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   allocPmd,
@@ -141,7 +142,7 @@ function* moveNormalPmd(
 ): Steps<boolean> {
   const { mm } = move.old;
   if (getPte(fresh) !== PTE_NONE) return false;
-  const rmap = takesRmapLocks(move.needRmapLocks, true) ? yield* takeRmapLocks(move.old) : null;
+  const rmap = takesRmapLocks(move.needRmapLocks, true) ? yield* takeRmapLocks(move.old) : [];
   const oldLock = ptLockOf(old);
   const newLock = ptLockOf(fresh);
   yield* lock(oldLock);
@@ -155,14 +156,14 @@ function* moveNormalPmd(
   }
   if (newLock !== oldLock) unlock(newLock);
   unlock(oldLock);
-  if (rmap !== null) unlock(rmap);
+  for (const held of rmap) unlock(held);
   return whole;
 }
 
 /** Entry by entry: one step under both PTE locks. @linux move_ptes */
 function* movePtes(move: PagetableMove, from: Vaddr, to: Vaddr, extent: number): Steps<void> {
   const { mm } = move.old;
-  const rmap = takesRmapLocks(move.needRmapLocks, false) ? yield* takeRmapLocks(move.old) : null;
+  const rmap = takesRmapLocks(move.needRmapLocks, false) ? yield* takeRmapLocks(move.old) : [];
   const old = yield* pteOffsetMapLock(mm, from);
   if (old >= 0) {
     const fresh = yield* lockSecond(mm, to, ptLockOf(old));
@@ -180,7 +181,7 @@ function* movePtes(move: PagetableMove, from: Vaddr, to: Vaddr, extent: number):
     if (ptLockOf(fresh) !== ptLockOf(old)) unlock(ptLockOf(fresh));
     unlock(ptLockOf(old));
   }
-  if (rmap !== null) unlock(rmap);
+  for (const held of rmap) unlock(held);
 }
 
 /**
@@ -201,10 +202,14 @@ function withoutUffdWp(pte: Pte): Pte {
   return (pteMarker(pte) & PTE_MARKER_UFFD_WP) !== 0 ? PTE_NONE : pte;
 }
 
-/** Keeps walkers over the family's VMAs out. @returns the lock, or null where nobody walks. @linux take_rmap_locks */
-function* takeRmapLocks(vma: Vma): Steps<Lock | null> {
-  if (vma.anonVma === null) return null;
+/** Keeps walkers over the VMAs of the file and of the family out. @returns the locks. @linux take_rmap_locks */
+function* takeRmapLocks(vma: Vma): Steps<readonly Lock[]> {
+  const held: Lock[] = [];
+  const mapping = yield* lockMapping(vma);
+  if (mapping !== null) held.unshift(mapping.iMmapLock);
+  if (vma.anonVma === null) return held;
   const { root } = vma.anonVma;
   yield* lock(root.lock);
-  return root.lock;
+  held.unshift(root.lock);
+  return held;
 }

@@ -33,7 +33,6 @@ import {
   ptePfn,
   pteSpecial,
   pteUffdWp,
-  pteWrite,
   withFlags,
   withoutFlags,
 } from '../../machine/pte.ts';
@@ -54,7 +53,7 @@ import { seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
-import { pageProt } from './page-prot.ts';
+import { pageProt, vmPageProtWrite } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { populateForWriting } from './populate.ts';
 import { flushTlbRange } from './tlb.ts';
@@ -71,7 +70,6 @@ import {
   VM_NORESERVE,
   VM_SEALED,
   VM_SHARED,
-  VM_UFFD_WP,
   VM_WRITE,
   type VmFlags,
   withFlag,
@@ -230,6 +228,15 @@ export function* changeProtection(
   return changed;
 }
 
+/**
+ * Whether protecting leaves a marker in an empty slot: always for memory of files, which may come back from the page
+ * cache; for anonymous memory when asked for. Before 5.19 there were no markers. @linux userfaultfd_wp_use_markers
+ */
+export const wpUsesMarkers = seam(
+  'mprotect.wpUsesMarkers',
+  (vma: Vma, change: ProtectionChange): boolean => vma.file !== null || change.markers === true,
+);
+
 /** The same without the flush, which the caller's gather does for several VMAs at once. */
 export function* changeProtectionRange(
   tlb: MmuGather,
@@ -239,7 +246,7 @@ export function* changeProtectionRange(
   change: ProtectionChange,
 ): Steps<number> {
   const { mm } = vma;
-  const marks = change.uffdWp === true && (vma.file !== null || change.markers === true);
+  const marks = change.uffdWp === true && wpUsesMarkers(vma, change);
   let changed = 0;
   tlb.walked(start, end);
   let address = marks ? start : skipMissing(mm, start, end);
@@ -327,18 +334,18 @@ function changePresentPte(vma: Vma, old: Pte, change: ProtectionChange): Pte {
   let pte = withFlags(withoutFlags(old, PTE_EXEC | PTE_PROTNONE | PTE_WRITE), pageProt(flags));
   if (change.uffdWp === true) return withFlags(pte, PTE_UFFD_WP);
   if (change.uffdWpResolve === true) pte = withoutFlags(pte, PTE_UFFD_WP);
-  return canChangePteWritable(flags, pte, pteWrite(old)) ? withFlags(pte, PTE_WRITE) : pte;
+  return canChangePteWritable(flags, pte) ? withFlags(pte, PTE_WRITE) : pte;
 }
 
 /**
  * Whether an entry may be writable right away, without the fault that would make it so.
  * @linux mm/mprotect.c can_change_pte_writable
  */
-function canChangePteWritable(flags: VmFlags, pte: Pte, wasWritable: boolean): boolean {
+function canChangePteWritable(flags: VmFlags, pte: Pte): boolean {
   if (!has(flags, VM_WRITE) || pteUffdWp(pte)) return false;
   if (has(flags, VM_SHARED)) {
-    // A mapping that is told of first writes gives write permission to dirty pages only.
-    return has(flags, VM_UFFD_WP) ? pteDirty(pte) : wasWritable || pteDirty(pte);
+    // Where first writes are reported, only what is dirty already may be written without one.
+    return vmPageProtWrite(flags) !== 0 || pteDirty(pte);
   }
   return !pteSpecial(pte) && machine.frames.hasFlag(ptePfn(pte), PG_ANON_EXCLUSIVE);
 }

@@ -14,6 +14,7 @@ import {
   userfaultfdUnmapPrep,
 } from '../fs/userfaultfd-events.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
+import { unlinkFileVma } from './filemap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   mmapReadUnlock,
@@ -130,7 +131,10 @@ function* clear(mm: Mm, doomed: readonly Vma[], start: Vaddr, end: Vaddr): Steps
   for (const vma of doomed) {
     yield* unmapPageRange(tlb, vma, vma.start, vma.end, { dropMarker: true });
   }
-  for (const vma of doomed) yield* unlinkAnonVmas(vma);
+  for (const vma of doomed) {
+    yield* unlinkAnonVmas(vma);
+    yield* unlinkFileVma(vma);
+  }
   yield* freePgtables(tlb, start, end, floor, ceiling);
   yield* tlbFinishMmu(tlb);
 }

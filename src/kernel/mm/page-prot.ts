@@ -1,9 +1,44 @@
 /** The PTE bits that a mapping's protection gives to its pages. @linux mm/mmap.c vm_get_page_prot */
-import { PTE_EXEC, PTE_PROTNONE } from '../../machine/pte.ts';
-import { has, VM_ACCESS_FLAGS, VM_EXEC, type VmFlags } from './vm-flags.ts';
+import {
+  PTE_EXEC,
+  PTE_PROTNONE,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  type Pte,
+  withFlags,
+  withoutFlags,
+} from '../../machine/pte.ts';
+import type { Vma } from './mm-types.ts';
+import {
+  has,
+  VM_ACCESS_FLAGS,
+  VM_EXEC,
+  VM_SHARED,
+  VM_UFFD_WP,
+  VM_WRITE,
+  type VmFlags,
+} from './vm-flags.ts';
 
 /** PTE_EXEC and PTE_PROTNONE as the flags say; write permission is decided page by page. */
 export function pageProt(flags: VmFlags): number {
   if (!has(flags, VM_ACCESS_FLAGS)) return PTE_PROTNONE;
   return has(flags, VM_EXEC) ? PTE_EXEC : 0;
+}
+
+/**
+ * PTE_WRITE where every page of the mapping may be written without asking: shared and writable memory, unless somebody
+ * wants to hear of first writes. @linux mm/mmap.c vma_set_page_prot, vma_wants_writenotify
+ */
+export function vmPageProtWrite(flags: VmFlags): number {
+  return has(flags, VM_SHARED) && has(flags, VM_WRITE) && !has(flags, VM_UFFD_WP) ? PTE_WRITE : 0;
+}
+
+/** Gives the entry the write bit when the mapping allows writing. @linux maybe_mkwrite */
+export function maybeMkWrite(pte: Pte, vma: Vma): Pte {
+  return has(vma.flags, VM_WRITE) ? withFlags(pte, PTE_WRITE) : pte;
+}
+
+/** Write-protected by userfaultfd: the bit that says so, and no right to write. @linux pte_mkuffd_wp */
+export function mkUffdWp(pte: Pte): Pte {
+  return withoutFlags(withFlags(pte, PTE_UFFD_WP), PTE_WRITE);
 }

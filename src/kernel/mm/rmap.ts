@@ -59,10 +59,25 @@ export function folioTryDupAnonRmap(pfn: Pfn, dst: Vma, src: Vma): boolean {
   return true;
 }
 
+/** Counts a mapping of a page of a file. Requires: the page-table lock; a reference. @linux folio_add_file_rmap_pte */
+export function folioAddFileRmap(pfn: Pfn, vma: Vma): void {
+  machine.frames.addMapcount(pfn, 1);
+  vma.mm.rss.shmem++;
+}
+
+/** A forked child's mapping of a page of a file. Requires: both page-table locks. @linux folio_dup_file_rmap_pte */
+export function folioDupFileRmap(pfn: Pfn, dst: Vma): void {
+  machine.frames.get(pfn);
+  folioAddFileRmap(pfn, dst);
+}
+
 /** Takes one mapping away. The reference it held is the caller's to drop. Requires: the page-table lock. */
 export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
-  machine.frames.addMapcount(pfn, -1);
-  vma.mm.rss.anon--;
+  const { frames } = machine;
+  frames.addMapcount(pfn, -1);
+  // A mapped page stays what it is, so this looks at nothing that could race.
+  if (((frames.flags[pfn] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon--;
+  else vma.mm.rss.shmem--;
 }
 
 /** Makes the folio belong to the VMA's own anon_vma: it turned out to be alone in it. @linux folio_move_anon_rmap */

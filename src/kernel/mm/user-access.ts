@@ -244,7 +244,7 @@ function* copyIn(
 }
 
 /** Copies out of a page, whose content repeats when it is shrunk. */
-function readContent(pfn: Pfn, offset: number, into: Uint8Array): void {
+export function readContent(pfn: Pfn, offset: number, into: Uint8Array): void {
   const { frames } = machine;
   for (let done = 0; done < into.length; ) {
     const at = (offset + done) % frames.contentBytes;
@@ -254,7 +254,8 @@ function readContent(pfn: Pfn, offset: number, into: Uint8Array): void {
   }
 }
 
-function writeContent(pfn: Pfn, offset: number, bytes: Uint8Array): void {
+/** Copies into a page, whose content repeats when it is shrunk. */
+export function writeContent(pfn: Pfn, offset: number, bytes: Uint8Array): void {
   const { frames } = machine;
   for (let done = 0; done < bytes.length; ) {
     const at = (offset + done) % frames.contentBytes;

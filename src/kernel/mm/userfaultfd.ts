@@ -3,24 +3,9 @@
  * Steps are those of semantics.md section 22, COPY and WP; each re-validation is a seam. @linux mm/userfaultfd.c
  */
 import { machine } from '../../machine/current.ts';
-import { ZERO_PFN } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import {
-  mkMarker,
-  mkPte,
-  type Pfn,
-  PTE_DIRTY,
-  PTE_MARKER_POISONED,
-  PTE_SPECIAL,
-  PTE_UFFD_WP,
-  PTE_WRITE,
-  PTE_YOUNG,
-  type Pte,
-  pteIsMarker,
-  pteNone,
-} from '../../machine/pte.ts';
-import { getPte, setPte } from '../../machine/tables.ts';
-import { lock, lockRead, takeRead, unlock, unlockRead } from '../../sched/lock.ts';
+import type { Pfn } from '../../machine/pte.ts';
+import { lockRead, takeRead, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { UFFD_FEATURE_WP_UNPOPULATED } from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
@@ -30,6 +15,8 @@ import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { type FillErrnos, WRITEPROTECT_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { type Seam, seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
+import { vmaInode } from './filemap.ts';
+import { fillPage, type Mfill, type Progress } from './mfill-page.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -39,35 +26,9 @@ import {
   vmaLookup,
 } from './mmap-lock.ts';
 import { changeProtection } from './mprotect.ts';
-import { pageProt } from './page-prot.ts';
-import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
-import { tableStillThere } from './pte-offset-map.ts';
-import { folioAddNewAnonRmap } from './rmap.ts';
+import { allocPte, pmdSlot } from './pgtable.ts';
 import { copyUserPage } from './user-access.ts';
-import { has, VM_SHARED, VM_SPECIAL, VM_UFFD_WP, VM_WRITE } from './vm-flags.ts';
-
-/** What a fill puts into a slot. @linux enum mfill_atomic_mode */
-export type MfillMode = 'copy' | 'zeropage' | 'continue' | 'poison';
-
-export interface Mfill {
-  readonly ctx: UserfaultfdCtx;
-  readonly mode: MfillMode;
-  readonly dst: Vaddr;
-  /** COPY: where the data is, in the caller's address space. */
-  readonly src: Vaddr;
-  readonly len: number;
-  /** The new pages are write-protected. */
-  readonly wp: boolean;
-  readonly errnos: FillErrnos;
-}
-
-/** How far a fill has come. */
-interface Progress {
-  /** Bytes. */
-  done: number;
-  /** A frame with the data of the page at `done`, copied while no lock was held; 0 none. */
-  page: Pfn | 0;
-}
+import { has, VM_SHARED, VM_SPECIAL, VM_UFFD_WP } from './vm-flags.ts';
 
 /**
  * Fills [dst, dst + len) page by page until something stops it.
@@ -181,9 +142,10 @@ export const stillNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
 /** What the VMA says against this fill. Requires: the VMA lock. */
 function refusedByVma(vma: Vma, fill: Mfill): ErrnoRow | null {
   if (fill.wp && !has(vma.flags, VM_UFFD_WP)) return fill.errnos.notWp;
-  if (vma.file !== null || has(vma.flags, VM_SPECIAL)) return fill.errnos.wrongKind;
+  const shmem = vmaInode(vma) !== null;
+  if (!shmem && (vma.file !== null || has(vma.flags, VM_SPECIAL))) return fill.errnos.wrongKind;
   // Only pages of a page cache can be mapped without being brought.
-  return fill.mode === 'continue' ? fill.errnos.wrongKind : null;
+  return fill.mode === 'continue' && !shmem ? fill.errnos.wrongKind : null;
 }
 
 /**
@@ -207,44 +169,12 @@ function* fillPages(
       progress.page = page;
       if ((yield* copyUserPage(task, fill.src + progress.done, page, true)) < 0) return 'source';
     }
-    const ptl = ptLockOf(slot);
-    yield* lock(ptl);
-    const there = tableStillThere(pmd, slot);
-    const free = there && slotFree(getPte(slot), fill.mode);
-    if (free) install(vma, address, slot, fill, progress);
-    unlock(ptl);
-    if (!there) return fill.errnos.tableGone;
-    if (!free) return fill.errnos.exists;
+    const stop = yield* fillPage({ vma, address, slot, pmd }, fill, progress);
+    if (stop !== null) return stop;
     progress.done += PAGE_SIZE;
     if (task.thread?.signal === 'fatal') return fill.errnos.killed;
   }
   return null;
-}
-
-/** Whether a fill may take the slot. COPY replaces markers of every kind, the others only take empty slots. */
-export const slotFree: Seam<(pte: Pte, mode: MfillMode) => boolean> = seam(
-  'mfill.slotFree',
-  (pte: Pte, mode: MfillMode): boolean => pteNone(pte) || (mode === 'copy' && pteIsMarker(pte)),
-  'COPY: chk slot none or marker under PTL: somebody else may have filled it, and that page must not be lost',
-);
-
-/** Requires: the page-table lock, the VMA lock. @linux mfill_atomic_install_pte */
-function install(vma: Vma, address: Vaddr, slot: number, fill: Mfill, progress: Progress): void {
-  if (fill.mode === 'poison') {
-    setPte(slot, mkMarker(PTE_MARKER_POISONED));
-    return;
-  }
-  if (fill.mode === 'zeropage') {
-    setPte(slot, mkPte(ZERO_PFN, pageProt(vma.flags) | PTE_SPECIAL | PTE_YOUNG));
-    return;
-  }
-  const page = progress.page as Pfn;
-  let flags = pageProt(vma.flags) | PTE_DIRTY | PTE_YOUNG;
-  if (fill.wp) flags |= PTE_UFFD_WP;
-  else if (has(vma.flags, VM_WRITE)) flags |= PTE_WRITE;
-  folioAddNewAnonRmap(page, vma, address);
-  setPte(slot, mkPte(page, flags));
-  progress.page = 0;
 }
 
 /**

@@ -11,9 +11,10 @@ import { assertHeldWrite, type Lock, lock, take, unlock } from '../../sched/lock
 import type { Steps } from '../../sched/op.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
-import type { File } from '../fs/file.ts';
+import { type File, fget, fput } from '../fs/file.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { type AnonVma, anonVmaClone, unlinkAnonVmas } from './anon-vma.ts';
+import { linkFileVma, lockMapping, unlockMapping } from './filemap.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { vmaStartWrite } from './mmap-lock.ts';
 import { has, VM_IGNORE_MERGE, VM_SPECIAL, type VmFlags, withFlag } from './vm-flags.ts';
@@ -90,16 +91,19 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
   const [start, end] = newBelow ? [vma.start, address] : [address, vma.end];
   const fresh = new Vma(mm, start, end, vma.flags, vma.pgoff + pages(start - vma.start));
   fresh.file = vma.file;
-  if (fresh.file !== null) fresh.file.refs++;
+  if (fresh.file !== null) fget(fresh.file);
   fresh.uffd = vma.uffd;
   yield* vmaStartWrite(vma);
   fresh.anonVma = vma.anonVma;
   yield* anonVmaClone(fresh, vma);
+  const mapping = yield* lockMapping(vma);
   const root = yield* lockAnonVma(vma);
   if (newBelow) resize(vma, address, vma.end);
   else resize(vma, vma.start, address);
   insertVma(fresh);
+  mapping?.iMmap.add(fresh);
   if (root !== null) unlock(root);
+  unlockMapping(mapping);
   return fresh;
 }
 
@@ -188,10 +192,11 @@ export function* copyVma(vma: Vma, start: Vaddr, length: number, pgoff: number):
   }
   const fresh = new Vma(mm, start, end, flags, at);
   fresh.file = file;
-  if (file !== null) file.refs++;
+  if (file !== null) fget(file);
   fresh.uffd = uffd;
   fresh.anonVma = anonVma;
   yield* anonVmaClone(fresh, vma);
+  yield* linkFileVma(fresh);
   insertVma(fresh);
   return { fresh, source: vma, needRmapLocks: false };
 }
@@ -274,8 +279,12 @@ function* grow(
   flags: VmFlags,
   { removed, shrunk }: Rest,
 ): Steps<Vma> {
+  const mapping = yield* lockMapping(target);
   const root = yield* lockAnonVma(target);
-  for (const vma of removed) detachVma(vma);
+  for (const vma of removed) {
+    detachVma(vma);
+    mapping?.iMmap.delete(vma);
+  }
   if (shrunk !== undefined) {
     if (shrunk.start >= target.end) resize(shrunk, end, shrunk.end);
     else resize(shrunk, shrunk.start, start);
@@ -283,8 +292,10 @@ function* grow(
   resize(target, start, end);
   target.flags = flags;
   if (root !== null) unlock(root);
+  unlockMapping(mapping);
   for (const vma of removed) {
-    if (vma.file !== null) vma.file.refs--;
+    // Never the last reference: the VMA that took the range over has one.
+    if (vma.file !== null) yield* fput(world.current, vma.file);
     yield* unlinkAnonVmas(vma);
   }
   return target;

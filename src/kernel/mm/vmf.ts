@@ -1,9 +1,22 @@
 /** One fault on its way through the kernel. @linux include/linux/mm.h struct vm_fault */
 import type { Pte } from '../../machine/pte.ts';
+import { getPte } from '../../machine/tables.ts';
+import { tryLockRead } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
 import type { Task } from '../core/task.ts';
+import { seam } from '../seam.ts';
+import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
-import { FAULT_FLAG_VMA_LOCK, type FaultFlags, flagged } from './vm-fault.ts';
+import {
+  FAULT_FLAG_VMA_LOCK,
+  type FaultFlags,
+  flagged,
+  VM_FAULT_NONE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  type VmFault,
+} from './vm-fault.ts';
 
 export interface Fault {
   readonly vma: Vma;
@@ -25,4 +38,29 @@ export interface Fault {
 export function releaseFaultLock(vmf: Fault): void {
   if (flagged(vmf.flags, FAULT_FLAG_VMA_LOCK)) vmaEndRead(vmf.vma);
   else mmapReadUnlock(vmf.vma.mm);
+}
+
+/** Under the page-table lock: is the slot what the fault based its decision on? @linux vmf_pte_changed */
+export const slotSameOnInstall = seam(
+  'memory.slotSameOnInstall',
+  (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
+  'F: chk slot same under PTL: another fault or a fill may have put a page there, which must not be lost',
+);
+
+/**
+ * Makes sure that the VMA has an anon_vma. That needs mmap_lock: a fault under the VMA lock takes it if it is free, and
+ * starts again under mmap_lock if not.
+ * @returns VM_FAULT_NONE, or VM_FAULT_RETRY with the VMA lock dropped. @linux vmf_anon_prepare
+ */
+export function* vmfAnonPrepare(vmf: Fault): Steps<VmFault> {
+  const { vma } = vmf;
+  if (hasAnonVma(vma)) return VM_FAULT_NONE;
+  const underVmaLock = flagged(vmf.flags, FAULT_FLAG_VMA_LOCK);
+  if (underVmaLock && !(yield* tryLockRead(vma.mm.mmapLock))) {
+    vmaEndRead(vma);
+    return VM_FAULT_RETRY;
+  }
+  const made = yield* anonVmaPrepare(vma);
+  if (underVmaLock) mmapReadUnlock(vma.mm);
+  return made ? VM_FAULT_NONE : VM_FAULT_OOM;
 }

@@ -59,7 +59,8 @@ export const reclaimsPt = seam('zap.reclaimsPt', (): boolean => true);
 
 /**
  * Takes all pages of [start, end) out of a VMA: cleared and noted table by table, flushed, then freed.
- * Requires: mmap_lock or the VMA lock, for reading; the range within the VMA. @linux mm/memory.c zap_page_range_single
+ * Requires: mmap_lock, the VMA lock or the i_mmap lock of its file, for reading; the range within the VMA.
+ * @linux mm/memory.c zap_page_range_single
  */
 export function* zapPageRange(
   vma: Vma,
@@ -153,14 +154,22 @@ function zapPresentPte(
   if (!pteSpecial(pte)) {
     const anon = vma.file === null || machine.frames.hasFlag(pfn, PG_ANON);
     if (anon && details.evenCows === false) return pte;
-    assert(anon, 'file pages are not mapped yet');
     folioRemoveRmap(pfn, vma);
     tlb.pages.push(pfn);
   }
   tlb.note(address, address + PAGE_SIZE);
-  const keeps = vma.file !== null && has(vma.flags, VM_UFFD_WP) && !details.dropMarker;
-  return keeps && pteUffdWp(pte) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
+  return installsUffdWp(vma, pte, details) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
 }
+
+/**
+ * Whether a marker remembers the write-protection of an entry that goes away while its page may come back. Before 5.19
+ * there were no markers. @linux include/linux/mm_inline.h pte_install_uffd_wp_if_needed
+ */
+export const installsUffdWp = seam(
+  'zap.installsUffdWp',
+  (vma: Vma, pte: Pte, details: ZapDetails): boolean =>
+    vma.file !== null && has(vma.flags, VM_UFFD_WP) && !details.dropMarker && pteUffdWp(pte),
+);
 
 /** @linux mm/memory.c zap_nonpresent_ptes */
 function zapMarker(vma: Vma, pte: Pte, details: ZapDetails): Pte {

@@ -5,7 +5,11 @@ import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './g
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
+
 import { noPagemapScan } from './pagemap-scan.ts';
+
+import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
+
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
@@ -33,6 +37,9 @@ export const PATCHES: readonly Patch[] = [
   anonVmaFails,
   noPagemapScan,
   mremapFlushLate,
+  noWpOnFiles,
+  noPteMarkers,
+  punchDropsMarkers,
 ];
 
 export function patchByName(name: string): Patch | null {

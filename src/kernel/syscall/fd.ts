@@ -2,8 +2,10 @@
 import type { Steps } from '../../sched/op.ts';
 import { EBADF, EFAULT, EINVAL, EMFILE, ESPIPE } from '../../uapi/errno.ts';
 import {
+  F_ADD_SEALS,
   F_DUPFD,
   F_DUPFD_CLOEXEC,
+  F_GET_SEALS,
   F_GETFD,
   F_GETFL,
   F_SETFD,
@@ -15,6 +17,7 @@ import {
 import type { Task } from '../core/task.ts';
 import { createEventFd } from '../fs/eventfd.ts';
 import { closeFd, type File, fput } from '../fs/file.ts';
+import { memfdAddSeals, memfdGetSeals } from '../fs/memfd.ts';
 import { createPipe } from '../fs/pipe.ts';
 import { copyToUser } from '../mm/user-access.ts';
 import { address, fd, flags, number } from './params.ts';
@@ -69,6 +72,10 @@ function* sysFcntl(task: Task, args: SysArgs): Steps<number> {
     case F_SETFL:
       slot.file.flags = (slot.file.flags & ~O_NONBLOCK) | (value & O_NONBLOCK);
       return 0;
+    case F_GET_SEALS:
+      return memfdGetSeals(slot.file);
+    case F_ADD_SEALS:
+      return yield* memfdAddSeals(slot.file, value);
     default:
       return -EINVAL;
   }
@@ -128,15 +135,24 @@ export const rows: readonly SyscallRow[] = [
     name: 'fcntl',
     params: [fd('fd'), number('cmd'), number('arg')],
     handler: sysFcntl,
-    supports: ['F_DUPFD', 'F_DUPFD_CLOEXEC', 'F_GETFD', 'F_SETFD', 'F_GETFL', 'F_SETFL'],
-    gap: 'Locks, leases, seals and owners return EINVAL.',
+    supports: [
+      'F_DUPFD',
+      'F_DUPFD_CLOEXEC',
+      'F_GETFD',
+      'F_SETFD',
+      'F_GETFL',
+      'F_SETFL',
+      'F_ADD_SEALS',
+      'F_GET_SEALS',
+    ],
+    gap: 'Locks, leases and owners return EINVAL.',
   },
   {
     nr: 62,
     name: 'lseek',
     params: [fd('fd'), number('offset'), number('whence')],
     handler: sysLseek,
-    supports: ['SEEK_SET', 'SEEK_CUR', 'SEEK_END'],
+    supports: ['SEEK_SET', 'SEEK_CUR', 'SEEK_END', 'SEEK_DATA', 'SEEK_HOLE'],
     gap: '',
   },
   {

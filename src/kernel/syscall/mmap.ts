@@ -12,6 +12,7 @@ import {
 } from '../../uapi/mman.ts';
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
+import { fget, fput } from '../fs/file.ts';
 import { doMmap, MMAP_ERRORS } from '../mm/mmap.ts';
 import { address, fd, flags, length, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
@@ -20,11 +21,17 @@ function* sysMmap(task: Task, args: SysArgs): Steps<number> {
   const [where = 0, size = 0, prot = 0, how = 0, fildes = -1, offset = 0] = args;
   // The file is looked up before anything else but the offset is checked. @linux ksys_mmap_pgoff
   if (offset % PAGE_SIZE !== 0) return fail(MMAP_ERRORS.offset);
+  const request = { address: where, length: size, prot, flags: how };
   if ((how & MAP_ANONYMOUS) === 0) {
-    return task.files.get(fildes) === null ? fail(MMAP_ERRORS.badFd) : -ENOSYS;
+    const file = task.files.get(fildes);
+    if (file === null) return fail(MMAP_ERRORS.badFd);
+    fget(file);
+    const pgoff = offset / PAGE_SIZE;
+    const result = yield* doMmap(task.mmOrDie, { ...request, file, pgoff });
+    yield* fput(task, file);
+    return result;
   }
   if ((how & MAP_TYPE) === MAP_DROPPABLE || (how & MAP_HUGETLB) !== 0) return -ENOSYS;
-  const request = { address: where, length: size, prot, flags: how };
   return yield* doMmap(task.mmOrDie, request);
 }
 
@@ -43,6 +50,8 @@ export const rows: readonly SyscallRow[] = [
     handler: sysMmap,
     supports: [
       'MAP_PRIVATE|MAP_ANONYMOUS',
+      'MAP_SHARED|MAP_ANONYMOUS',
+      'MAP_PRIVATE, MAP_SHARED and MAP_SHARED_VALIDATE of a memfd',
       'MAP_FIXED',
       'MAP_FIXED_NOREPLACE',
       'MAP_POPULATE',
@@ -52,7 +61,7 @@ export const rows: readonly SyscallRow[] = [
       'MAP_GROWSDOWN',
     ],
     gap:
-      'Shared, file, hugetlb and droppable mappings return ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
+      'Files other than memfds give ENODEV, hugetlb and droppable mappings ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
       'RLIMIT_AS and overcommit are not enforced; large mappings are not aligned for huge pages.',
   },
 ];

@@ -4,11 +4,14 @@
  */
 import { rows as brk } from './brk.ts';
 import { rows as clock } from './clock.ts';
+import { rows as fallocate } from './fallocate.ts';
 import { rows as fd } from './fd.ts';
 import { rows as futex } from './futex.ts';
 import { rows as ioctl } from './ioctl.ts';
 import { rows as madvise } from './madvise.ts';
+import { rows as memfdCreate } from './memfd_create.ts';
 import { rows as mincore } from './mincore.ts';
+
 import { rows as misc } from './misc.ts';
 import { rows as mlock } from './mlock.ts';
 import { rows as mmap } from './mmap.ts';
@@ -31,11 +34,13 @@ import { rows as write } from './write.ts';
 export const SYSCALLS: readonly SyscallRow[] = [
   ...brk,
   ...clock,
+  ...fallocate,
   ...fd,
   ...futex,
   ...ioctl,
   ...madvise,
   ...mincore,
+  ...memfdCreate,
   ...misc,
   ...mlock,
   ...mmap,

@@ -96,7 +96,10 @@ function mapsLine(mm: Mm, vma: Vma): string {
   const share = has(flags, VM_MAYSHARE) ? 's' : 'p';
   // Anonymous memory has no offset in anything: pgoff is shown for files only.
   const offset = file === null ? 0 : vma.pgoff * PAGE_SIZE;
-  const line = `${hex(vma.start)}-${hex(vma.end)} ${rights}${share} ${hex(offset)} 00:00 0 `;
+  // Files of shared memory lie on a device of the kernel's own, here the only one.
+  const inode = file?.inode ?? null;
+  const node = inode === null ? '00:00 0' : `00:01 ${inode.mapping.id}`;
+  const line = `${hex(vma.start)}-${hex(vma.end)} ${rights}${share} ${hex(offset)} ${node} `;
   const name = file === null ? role(mm, vma) : file.path;
   // The name stands in column 74 of the line. @linux show_vma_header_prefix, seq_pad
   return name === '' ? line : `${line.padEnd(73)}${name}`;

@@ -1,0 +1,70 @@
+/** A file's identity apart from who has it open: size, seals, pages. @linux include/linux/fs.h struct inode, shmem_inode_info */
+import { type Cell, READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { Lock } from '../../sched/lock.ts';
+import { CELL_INODE } from '../cells.ts';
+import { INODE_LOCK } from '../lock-classes.ts';
+import { AddressSpace } from '../mm/address-space.ts';
+
+/** A hole that is being punched: pages [start, end). @linux mm/shmem.c struct shmem_falloc */
+export interface Punching {
+  readonly start: number;
+  readonly end: number;
+}
+
+export class Inode {
+  readonly mapping: AddressSpace = new AddressSpace();
+  /** Write, truncate and fallocate hold it. @linux i_rwsem */
+  readonly lock: Lock = new Lock(INODE_LOCK, 'inode lock');
+  /** File type and permissions. */
+  readonly mode: number;
+  readonly #sizeCell: Cell = sched.newCell(CELL_INODE);
+  readonly punchCell: Cell = sched.newCell(CELL_INODE);
+  #size = 0;
+  /** F_SEAL_* bits. Protected by `lock` for changing. */
+  #seals: number;
+  #punching: Punching | null = null;
+
+  constructor(mode: number, seals: number) {
+    this.mode = mode;
+    this.#seals = seals;
+  }
+
+  /** What stands for the size and the seals. */
+  get sizeCell(): Cell {
+    return this.#sizeCell;
+  }
+
+  /** Bytes; read without a lock. @linux i_size_read */
+  get size(): number {
+    sched.touch(this.#sizeCell, READ);
+    return this.#size;
+  }
+  set size(bytes: number) {
+    sched.touch(this.#sizeCell, WRITE);
+    this.#size = bytes;
+  }
+
+  get seals(): number {
+    sched.touch(this.#sizeCell, READ);
+    return this.#seals;
+  }
+  set seals(seals: number) {
+    sched.touch(this.#sizeCell, WRITE);
+    this.#seals = seals;
+  }
+
+  get punching(): Punching | null {
+    sched.touch(this.punchCell, READ);
+    return this.#punching;
+  }
+  set punching(punching: Punching | null) {
+    sched.touch(this.punchCell, WRITE);
+    this.#punching = punching;
+  }
+
+  /** Size as it is, for reports and checks: touches nothing. */
+  peekSize(): number {
+    return this.#size;
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * One file's pages in memory, and the VMAs that map them. A folio names its address space by a negative number in
+ * `frames.mapping`; anon_vmas are the positive ones. @linux include/linux/fs.h struct address_space
+ */
+import type { Pfn } from '../../machine/pte.ts';
+import { type Cell, cellOf } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { Lock } from '../../sched/lock.ts';
+import { CELL_CACHE } from '../cells.ts';
+import { world } from '../current.ts';
+import { I_MMAP_LOCK } from '../lock-classes.ts';
+import type { Vma } from './mm-types.ts';
+
+/** Cells of single pages begin above those of whole files. */
+const PAGE_CELLS = 2 ** 36;
+const PAGES_PER_MAPPING = 2 ** 28;
+
+export class AddressSpace {
+  /** From 1; what world.mappings knows it by. */
+  readonly id: number;
+  /** Page index to folio. Changed under the folio's lock. */
+  readonly pages: Map<number, Pfn> = new Map();
+  /** Stands for `pages` as a whole: who looks for all pages of a range depends on every one that comes or goes. */
+  readonly cell: Cell;
+  /** VMAs that map the file. Protected by iMmapLock. @linux i_mmap */
+  readonly iMmap: Set<Vma> = new Set();
+  readonly iMmapLock: Lock;
+
+  constructor() {
+    const owner = world.owner();
+    const serial = world.mappingsMade[owner] ?? 0;
+    world.mappingsMade[owner] = serial + 1;
+    this.id = serial * world.machine.geometry.owners + owner + 1;
+    this.cell = sched.newCell(CELL_CACHE);
+    this.iMmapLock = new Lock(I_MMAP_LOCK, `i_mmap lock of file ${this.id}`);
+    world.mappings.set(this.id, this);
+  }
+
+  /** Stands for the page at an index: present, absent, which folio. */
+  pageCell(index: number): Cell {
+    return cellOf(CELL_CACHE, PAGE_CELLS + this.id * PAGES_PER_MAPPING + index);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Faults on memory of a file: the page comes from the page cache, or becomes a private copy of it.
+ *
+ *   find or create the page, locked | chk mapping, i_size | PTL: chk slot, install (write-protected where a marker says
+ *   so) | unlock the page
+ *
+ * @linux mm/memory.c do_fault; semantics.md section 22, F-file
+ */
+import { machine } from '../../machine/current.ts';
+import { PG_UPTODATE } from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  mkPte,
+  type Pfn,
+  PTE_DIRTY,
+  PTE_NONE,
+  PTE_YOUNG,
+  type Pte,
+  pteUffdWpAny,
+  withFlags,
+} from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { lock, unlock } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { world } from '../current.ts';
+import type { Inode } from '../fs/inode.ts';
+import { seam } from '../seam.ts';
+import { folioCouldLock, folioUnlock, folioUnlockPut, peekFolio, vmaInode } from './filemap.ts';
+import type { Vaddr, Vma } from './mm-types.ts';
+import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
+import { ptLockOf } from './pgtable.ts';
+import { tableStillThere } from './pte-offset-map.ts';
+import { folioAddFileRmap, folioAddNewAnonRmap, linearPageIndex } from './rmap.ts';
+import { shmemFault } from './shmem.ts';
+import {
+  FAULT_FLAG_WRITE,
+  flagged,
+  VM_FAULT_NONE,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  type VmFault,
+} from './vm-fault.ts';
+import { has, VM_SHARED, VM_UFFD_MINOR, VM_UFFD_WP, type VmFlags } from './vm-flags.ts';
+import { type Fault, slotSameOnInstall, vmfAnonPrepare } from './vmf.ts';
+
+/** Pages that a read fault may map besides its own. @linux fault_around_pages */
+const FAULT_AROUND_PAGES = 16;
+
+/** Requires: as handleMmFault; an empty slot or a WP marker. @linux mm/memory.c do_fault */
+export function* doFault(vmf: Fault): Steps<VmFault> {
+  const inode = vmaInode(vmf.vma);
+  if (inode === null) return VM_FAULT_SIGBUS;
+  const index = linearPageIndex(vmf.vma, vmf.address);
+  if (!flagged(vmf.flags, FAULT_FLAG_WRITE)) {
+    if (shouldFaultAround(vmf.vma) && (yield* doFaultAround(vmf, inode))) return VM_FAULT_NONE;
+  } else if (!has(vmf.vma.flags, VM_SHARED)) {
+    return yield* doCowFault(vmf, inode, index);
+  }
+  const pfn = yield* shmemFault(vmf, inode, index);
+  if (typeof pfn !== 'number') return pfn.result;
+  const installed = yield* finishFault(vmf, pfn, false);
+  if (installed) folioUnlock(pfn);
+  else folioUnlockPut(pfn);
+  return VM_FAULT_NONE;
+}
+
+/** A write to a private mapping: the first copy of the page. @linux mm/memory.c do_cow_fault */
+function* doCowFault(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
+  const { frames } = machine;
+  const prepared = yield* vmfAnonPrepare(vmf);
+  if (prepared !== VM_FAULT_NONE) return prepared;
+  const copy = frames.alloc(world.owner());
+  if (copy === 0) return VM_FAULT_OOM;
+  const pfn = yield* shmemFault(vmf, inode, index);
+  if (typeof pfn !== 'number') {
+    frames.put(copy, world.owner());
+    return pfn.result;
+  }
+  frames.copy(copy, pfn);
+  const installed = yield* finishFault(vmf, copy, true);
+  folioUnlockPut(pfn);
+  if (!installed) frames.put(copy, world.owner());
+  return VM_FAULT_NONE;
+}
+
+/**
+ * Maps the page if the slot still is what the fault saw. @returns whether it did: then the entry owns the reference
+ * Requires: the lock of the page of the file. @linux mm/memory.c finish_fault
+ */
+function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<boolean> {
+  const { vma, slot } = vmf;
+  const ptl = ptLockOf(slot);
+  yield* lock(ptl);
+  const same = tableStillThere(vmf.pmd, slot) && slotSameOnInstall(vmf);
+  if (same) {
+    const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
+    let entry = filePte(vma, pfn);
+    if (write) entry = maybeMkWrite(withFlags(entry, PTE_DIRTY), vma);
+    if (pteUffdWpAny(vmf.orig)) entry = mkUffdWp(entry);
+    if (anon) folioAddNewAnonRmap(pfn, vma, vmf.address);
+    else folioAddFileRmap(pfn, vma);
+    setPte(slot, entry);
+  }
+  unlock(ptl);
+  return same;
+}
+
+function filePte(vma: Vma, pfn: Pfn): Pte {
+  return mkPte(pfn, PTE_YOUNG | pageProt(vma.flags) | vmPageProtWrite(vma.flags));
+}
+
+/**
+ * Whether a read fault also maps neighbours that are cached. Not where user space wants to hear of each page.
+ * @linux mm/memory.c should_fault_around, uffd_disable_fault_around
+ */
+export const shouldFaultAround = seam(
+  'memory.shouldFaultAround',
+  (vma: Vma): boolean => !has(vma.flags, (VM_UFFD_WP | VM_UFFD_MINOR) as VmFlags),
+);
+
+/**
+ * Maps the pages around the fault that are in the cache and unlocked, in one step under the page-table lock.
+ * @returns whether the page of the fault is among them
+ * @linux mm/memory.c do_fault_around, mm/filemap.c filemap_map_pages
+ */
+function* doFaultAround(vmf: Fault, inode: Inode): Steps<boolean> {
+  const { vma, slot } = vmf;
+  const index = linearPageIndex(vma, vmf.address);
+  const ptl = ptLockOf(slot);
+  yield* lock(ptl);
+  let hit = false;
+  if (tableStillThere(vmf.pmd, slot)) {
+    const { from, to } = aroundWindow(vma, vmf.address);
+    const end = Math.min(to, Math.ceil(inode.size / PAGE_SIZE) - index);
+    for (let i = from; i < end; i++) {
+      if (mapCached(vma, inode, index + i, slot + i) && i === 0) hit = true;
+    }
+  }
+  unlock(ptl);
+  return hit;
+}
+
+/** Pages before and after the faulting one, as offsets [from, to): within its table, its VMA and an aligned window. */
+function aroundWindow(vma: Vma, address: Vaddr): { from: number; to: number } {
+  const page = Math.floor(address / PAGE_SIZE);
+  const inTable = page % machine.geometry.ptrsPerPte;
+  const inVma = (address - vma.start) / PAGE_SIZE;
+  const aligned = inTable - (inTable % FAULT_AROUND_PAGES);
+  const first = Math.max(aligned, inTable - Math.min(inTable, inVma));
+  const vmaPages = (vma.end - vma.start) / PAGE_SIZE;
+  const last = Math.min(
+    first + FAULT_AROUND_PAGES,
+    machine.geometry.ptrsPerPte,
+    inTable + vmaPages - inVma,
+  );
+  return { from: first - inTable, to: last - inTable };
+}
+
+function mapCached(vma: Vma, inode: Inode, index: number, slot: number): boolean {
+  if (getPte(slot) !== PTE_NONE) return false;
+  const pfn = peekFolio(inode.mapping, index);
+  if (pfn === 0 || !machine.frames.hasFlag(pfn, PG_UPTODATE) || !folioCouldLock(pfn)) return false;
+  machine.frames.get(pfn);
+  folioAddFileRmap(pfn, vma);
+  setPte(slot, filePte(vma, pfn));
+  return true;
+}

@@ -1,0 +1,204 @@
+/**
+ * The page cache: finding, locking, adding and removing one page of a file, and taking a range of a file out of every
+ * page table that maps it. @linux mm/filemap.c, mm/truncate.c, mm/memory.c unmap_mapping_range
+ */
+import { assert } from '../../base/assert.ts';
+import { folioCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import { PG_SWAPBACKED, PG_UPTODATE } from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Pfn } from '../../machine/pte.ts';
+import { access } from '../../sched/access.ts';
+import { ADD, cellOf, READ, TRY_W, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { Lock, lock, lockRead, take, unlock, unlockRead } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { CELL_FOLIO_LOCK } from '../cells.ts';
+import { world } from '../current.ts';
+import type { Inode } from '../fs/inode.ts';
+import { FOLIO_LOCK } from '../lock-classes.ts';
+import { type Seam, seam } from '../seam.ts';
+import type { AddressSpace } from './address-space.ts';
+import type { Vma } from './mm-types.ts';
+import { type ZapDetails, zapPageRange } from './zap.ts';
+
+/** The file whose page cache a VMA maps, or null: anonymous memory. */
+export function vmaInode(vma: Vma): Inode | null {
+  return vma.file?.inode ?? null;
+}
+
+function folioLockOf(pfn: Pfn): Lock {
+  const known = world.folioLocks.get(pfn);
+  if (known !== undefined) return known;
+  const made = new Lock(FOLIO_LOCK, `folio lock ${pfn}`, cellOf(CELL_FOLIO_LOCK, pfn));
+  world.folioLocks.set(pfn, made);
+  return made;
+}
+
+/** Requires: a reference. @linux folio_lock */
+export function* folioLock(pfn: Pfn): Steps<void> {
+  yield* lock(folioLockOf(pfn));
+}
+/** Locks a folio nobody else knows yet, inside the running step. @linux __folio_set_locked */
+export function folioSetLocked(pfn: Pfn): void {
+  take(folioLockOf(pfn), true);
+}
+/** Whether the folio could be locked now; it is not locked. Inside the running step. @linux folio_trylock */
+export function folioCouldLock(pfn: Pfn): boolean {
+  const l = folioLockOf(pfn);
+  sched.touch(l.cell, TRY_W);
+  return l.free;
+}
+export function folioUnlock(pfn: Pfn): void {
+  unlock(folioLockOf(pfn));
+}
+/** Unlocks and drops the caller's reference. */
+export function folioUnlockPut(pfn: Pfn): void {
+  folioUnlock(pfn);
+  machine.frames.put(pfn, world.owner());
+}
+
+/** The page at an index, or 0. Inside the running step, without a reference. */
+export function peekFolio(mapping: AddressSpace, index: number): Pfn | 0 {
+  sched.touch(mapping.pageCell(index), READ);
+  return mapping.pages.get(index) ?? 0;
+}
+
+/** Looks a page up: a step. @returns it with a reference, not locked; or 0. @linux filemap_get_entry */
+export function* filemapGetFolio(mapping: AddressSpace, index: number): Steps<Pfn | 0> {
+  if (sched.wants()) yield* access('find folio', mapping.pageCell(index), READ);
+  const pfn = peekFolio(mapping, index);
+  if (pfn !== 0) machine.frames.get(pfn);
+  return pfn;
+}
+
+/** Whether a folio is still the page of the file at the index. Requires: the folio lock, which keeps it true. */
+export const folioStillCached: Seam<(m: AddressSpace, index: number, pfn: Pfn) => boolean> = seam(
+  'filemap.folioStillCached',
+  (mapping: AddressSpace, index: number, pfn: Pfn): boolean => {
+    sched.touch(folioCell(pfn), READ);
+    const { frames } = machine;
+    return frames.mapping[pfn] === -mapping.id && frames.index[pfn] === index;
+  },
+  'F-file: chk mapping under folio lock: the page may have been truncated since it was found',
+);
+
+/** Looks a page up and locks it. @returns it with a reference, or 0 when there is none. @linux filemap_lock_folio */
+export function* filemapLockFolio(mapping: AddressSpace, index: number): Steps<Pfn | 0> {
+  for (;;) {
+    const pfn = yield* filemapGetFolio(mapping, index);
+    if (pfn === 0) return 0;
+    yield* folioLock(pfn);
+    if (folioStillCached(mapping, index, pfn)) return pfn;
+    folioUnlockPut(pfn);
+  }
+}
+
+/**
+ * Puts a new folio into the cache: a step. The cache takes a reference of its own.
+ * @returns false when there is a page at the index already
+ * Requires: the folio lock of the new folio. @linux shmem_add_to_page_cache
+ */
+export function* filemapAddFolio(mapping: AddressSpace, index: number, pfn: Pfn): Steps<boolean> {
+  if (sched.wants()) yield* access('add folio', mapping.pageCell(index), WRITE);
+  if (peekFolio(mapping, index) !== 0) return false;
+  sched.touch(mapping.pageCell(index), WRITE);
+  sched.touch(mapping.cell, ADD);
+  sched.touch(folioCell(pfn), WRITE);
+  const { frames } = machine;
+  mapping.pages.set(index, pfn);
+  frames.flags[pfn] = PG_SWAPBACKED;
+  frames.mapping[pfn] = -mapping.id;
+  frames.index[pfn] = index;
+  frames.get(pfn);
+  return true;
+}
+
+/** Requires: the folio lock. */
+export function folioMarkUptodate(pfn: Pfn): void {
+  if (!machine.frames.hasFlag(pfn, PG_UPTODATE)) machine.frames.setFlag(pfn, PG_UPTODATE);
+}
+
+/** Takes a folio out of the cache and drops the cache's reference. Requires: the folio lock. @linux filemap_remove_folio */
+export function filemapRemoveFolio(mapping: AddressSpace, index: number, pfn: Pfn): void {
+  assert(mapping.pages.get(index) === pfn, `folio ${pfn} is not in the cache where it says it is`);
+  sched.touch(mapping.pageCell(index), WRITE);
+  sched.touch(mapping.cell, ADD);
+  sched.touch(folioCell(pfn), WRITE);
+  mapping.pages.delete(index);
+  machine.frames.mapping[pfn] = 0;
+  machine.frames.put(pfn, world.owner());
+}
+
+/**
+ * Indices in [first, end) that have a page now, in order: a step.
+ * @param end exclusive; may be infinite
+ */
+export function* filemapIndices(
+  mapping: AddressSpace,
+  first: number,
+  end: number,
+): Steps<readonly number[]> {
+  if (sched.wants()) yield* access('find folios', mapping.cell, READ);
+  return [...mapping.pages.keys()].filter((i) => i >= first && i < end).sort((a, b) => a - b);
+}
+
+/**
+ * Takes pages [first, end) of a file out of every page table; what stays in the slots is up to `details`.
+ * @param end exclusive; may be infinite
+ * Requires: no page-table lock, no i_mmap lock. @linux mm/memory.c unmap_mapping_pages
+ */
+export function* unmapMappingRange(
+  mapping: AddressSpace,
+  first: number,
+  end: number,
+  details: ZapDetails,
+): Steps<void> {
+  yield* lockRead(mapping.iMmapLock);
+  for (const vma of mapping.iMmap) {
+    const pages = (vma.end - vma.start) / PAGE_SIZE;
+    const from = Math.max(first, vma.pgoff) - vma.pgoff;
+    const to = Math.min(end, vma.pgoff + pages) - vma.pgoff;
+    if (from >= to) continue;
+    yield* zapPageRange(vma, vma.start + from * PAGE_SIZE, vma.start + to * PAGE_SIZE, details);
+  }
+  unlockRead(mapping.iMmapLock);
+}
+
+/**
+ * Takes one locked folio out of every page table and, being its last moment, its write-protection with it.
+ * @linux mm/memory.c unmap_mapping_folio
+ */
+export function* unmapMappingFolio(mapping: AddressSpace, pfn: Pfn): Steps<void> {
+  const index = machine.frames.index[pfn] ?? 0;
+  yield* unmapMappingRange(mapping, index, index + 1, FINAL_UNMAP);
+}
+
+const FINAL_UNMAP: ZapDetails = { dropMarker: true, evenCows: false };
+
+/** Locks the i_mmap of the file a VMA maps, for changing what maps it where; null: no file. */
+export function* lockMapping(vma: Vma): Steps<AddressSpace | null> {
+  const inode = vmaInode(vma);
+  return inode === null ? null : yield* lockMappingOf(inode);
+}
+export function* lockMappingOf({ mapping }: Inode): Steps<AddressSpace> {
+  yield* lock(mapping.iMmapLock);
+  return mapping;
+}
+export function unlockMapping(mapping: AddressSpace | null): void {
+  if (mapping !== null) unlock(mapping.iMmapLock);
+}
+
+/** Enters a new VMA among those that map its file. Requires: mmap_lock for writing. @linux mm/vma.c vma_link_file */
+export function* linkFileVma(vma: Vma): Steps<void> {
+  const mapping = yield* lockMapping(vma);
+  mapping?.iMmap.add(vma);
+  unlockMapping(mapping);
+}
+
+/** Requires: its page tables are empty or about to be freed by the caller. @linux mm/vma.c unlink_file_vma_batch */
+export function* unlinkFileVma(vma: Vma): Steps<void> {
+  const mapping = yield* lockMapping(vma);
+  mapping?.iMmap.delete(vma);
+  unlockMapping(mapping);
+}
