@@ -2,7 +2,7 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { SleepClass } from '../../sched/wait.ts';
-import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
+import { ENOMEM } from '../../uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_COLLAPSE,
@@ -34,11 +34,11 @@ import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
-import { faultInRange } from './gup.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 
 import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
 
+import { madvisePopulate } from './madvise-populate.ts';
 import { madviseRemove } from './madvise-remove.ts';
 
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
@@ -261,26 +261,6 @@ function* madviseNothing(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
   }
   mmapReadUnlock(mm);
   return address < end ? fail(E.hole) : 0;
-}
-
-/** @linux mm/madvise.c madvise_populate */
-function* madvisePopulate(mm: Mm, start: Vaddr, end: Vaddr, write: boolean): Steps<number> {
-  switch (yield* faultInRange(mm, start, end, write)) {
-    case 0:
-      return 0;
-    case -EINVAL:
-      return fail(E.populate);
-    case -ENOMEM:
-      return fail(E.hole);
-    case -EHWPOISON:
-      return fail(E.poison);
-    case -EINTR:
-      return fail(E.killed);
-    case -EFAULT:
-      return fail(E.fault);
-    default:
-      return -EFAULT;
-  }
 }
 
 /**

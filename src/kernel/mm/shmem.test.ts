@@ -20,6 +20,7 @@ import {
 } from '../../uapi/mman.ts';
 import { peekPte } from '../check/page-tables.ts';
 import { forkTask } from '../core/create.ts';
+import { SCRATCH_BASE } from '../core/task.ts';
 import { procMaps } from '../fs/proc/maps.ts';
 import { mmput } from './exit-mmap.ts';
 
@@ -313,5 +314,37 @@ describe('errors', () => {
       shared,
       own,
     ]);
+  });
+});
+
+describe('calls that change or look at mappings', () => {
+  test('mremap moves a mapping of a file, and its pages are found through the file afterwards', () => {
+    const fd = kit.memfd(2);
+    kit.mapFile(fd, 0, 2, MAP_SHARED);
+    kit.store(1, 7);
+    expect(kit.call('mremap', A, 2 * P, 2 * P, 3, A + 8 * P)).toBe(A + 8 * P);
+    expect([kit.load(9), kit.slots(0, 2)]).toEqual([7, ['none', 'none']]);
+    expect(kit.call('ftruncate', fd, 0)).toBe(0);
+    expect(kit.slots(8, 2)).toEqual(['none', 'none']);
+  });
+
+  test('mremap of old size 0 shows the same pages a second time, and grows past the end of the file', () => {
+    const fd = kit.memfd(1);
+    kit.mapFile(fd, 0, 1, MAP_SHARED);
+    kit.store(0, 7);
+    expect(kit.call('mremap', A, 0, 2 * P, 3, A + 8 * P)).toBe(A + 8 * P);
+    expect([kit.load(8), kit.load(0)]).toEqual([7, 7]);
+    expect(kit.load(9)).toMatchObject({ signal: 'BUS' });
+  });
+
+  test('mincore asks the page cache where nothing is mapped', () => {
+    const fd = kit.memfd(3);
+    kit.write(fd, [1], P);
+    kit.call('fallocate', fd, 0, 2 * P, P);
+    kit.mapFile(fd, 0, 3, MAP_SHARED);
+    expect(kit.call('mincore', A, 3 * P, NAME_AT)).toBe(0);
+    const at = NAME_AT - SCRATCH_BASE;
+    expect([...(kit.task.scratch ?? [])].slice(at, at + 3)).toEqual([0, 1, 0]);
+    expect(kit.call('msync', A, 3 * P, 4)).toBe(0);
   });
 });
