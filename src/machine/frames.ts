@@ -24,8 +24,6 @@ export const PG_SWAPCACHE: number = 1 << 4;
 export const PG_REFERENCED: number = 1 << 5;
 export const PG_LAZYFREE: number = 1 << 6;
 export const PG_HEAD: number = 1 << 7;
-/** Of a page of a file: its content is valid. A page that fallocate made is zeroed when it is first used. */
-export const PG_UPTODATE: number = 1 << 8;
 /** References a DMA pin counts for. @linux GUP_PIN_COUNTING_BIAS */
 export const GUP_PIN_COUNTING_BIAS = 1024;
 

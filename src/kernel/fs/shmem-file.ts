@@ -3,7 +3,6 @@
  * @linux mm/shmem.c shmem_file_operations, fs/open.c vfs_fallocate
  */
 import { machine } from '../../machine/current.ts';
-import { PG_UPTODATE } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { access } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
@@ -28,7 +27,7 @@ import {
 } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
-import type { AddressSpace } from '../mm/address-space.ts';
+import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
 import { folioUnlockPut, peekFolio } from '../mm/filemap.ts';
 import {
   shmemAllocate,

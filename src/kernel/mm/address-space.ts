@@ -11,6 +11,12 @@ import { world } from '../current.ts';
 import { I_MMAP_LOCK } from '../lock-classes.ts';
 import type { Vma } from './mm-types.ts';
 
+/**
+ * A folio flag beside those of machine/frames.ts: the content is valid. A page that fallocate made is zeroed when it is
+ * first used.
+ */
+export const PG_UPTODATE: number = 1 << 16;
+
 /** Cells of single pages begin above those of whole files. */
 const PAGE_CELLS = 2 ** 36;
 const PAGES_PER_MAPPING = 2 ** 28;

@@ -7,7 +7,6 @@
  * @linux mm/memory.c do_fault; semantics.md section 22, F-file
  */
 import { machine } from '../../machine/current.ts';
-import { PG_UPTODATE } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
@@ -25,6 +24,7 @@ import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import type { Inode } from '../fs/inode.ts';
 import { seam } from '../seam.ts';
+import { PG_UPTODATE } from './address-space.ts';
 import { folioCouldLock, folioUnlock, folioUnlockPut, peekFolio, vmaInode } from './filemap.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';

@@ -5,7 +5,7 @@
 import { assert } from '../../base/assert.ts';
 import { folioCell } from '../../machine/cells.ts';
 import { machine } from '../../machine/current.ts';
-import { PG_SWAPBACKED, PG_UPTODATE } from '../../machine/frames.ts';
+import { PG_SWAPBACKED } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import { access } from '../../sched/access.ts';
@@ -18,7 +18,7 @@ import { world } from '../current.ts';
 import type { Inode } from '../fs/inode.ts';
 import { FOLIO_LOCK } from '../lock-classes.ts';
 import { type Seam, seam } from '../seam.ts';
-import type { AddressSpace } from './address-space.ts';
+import { type AddressSpace, PG_UPTODATE } from './address-space.ts';
 import type { Vma } from './mm-types.ts';
 import { type ZapDetails, zapPageRange } from './zap.ts';
 

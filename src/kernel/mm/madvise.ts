@@ -2,7 +2,7 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { SleepClass } from '../../sched/wait.ts';
-import { ENOMEM } from '../../uapi/errno.ts';
+
 import {
   MADV_COLD,
   MADV_COLLAPSE,

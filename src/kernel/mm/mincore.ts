@@ -1,6 +1,5 @@
 /** mincore(2) and msync(2), of memory that is never written back. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
 import { machine } from '../../machine/current.ts';
-import { PG_UPTODATE } from '../../machine/frames.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import { PTE_NONE, type Pte, pteKind } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
@@ -9,6 +8,7 @@ import type { Steps } from '../../sched/op.ts';
 import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from '../../uapi/mman.ts';
 import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
+import { PG_UPTODATE } from './address-space.ts';
 import { peekFolio, vmaInode } from './filemap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
