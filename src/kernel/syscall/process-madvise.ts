@@ -14,8 +14,8 @@ import { mmput } from '../mm/exit-mmap.ts';
 import { ADVICE, doMadvise } from '../mm/madvise.ts';
 import type { Mm } from '../mm/mm-types.ts';
 import { mmgetNotZero } from '../mm/mm-users.ts';
+import { type IoVec, readIoVecs } from './iovec.ts';
 import { address, fd, flags, number } from './params.ts';
-import { type IoVec, readIoVecs } from './read.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 export const PROCESS_MADVISE_ERRORS = errnoTable('process_madvise', {
