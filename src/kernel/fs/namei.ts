@@ -3,11 +3,14 @@ import type { Steps } from '../../sched/op.ts';
 import { ENOENT } from '../../uapi/errno.ts';
 import { S_IFCHR } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
-import { world } from '../current.ts';
-import { asciiFile } from './bytes-file.ts';
+import { seqFile } from './bytes-file.ts';
 import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { procMaps } from './proc/maps.ts';
+import { procMeminfo } from './proc/meminfo.ts';
 import { openPagemap } from './proc/pagemap.ts';
+import { procSmaps, procSmapsRollup } from './proc/smaps.ts';
+import { procStatus } from './proc/status.ts';
+import { SETTINGS } from './sysfs.ts';
 
 const NULL_OPS: FileOps = {
   kind: 'null',
@@ -33,14 +36,19 @@ type Opener = (task: Task, flags: number, path: string) => File;
 const TREE: Readonly<Record<string, Opener>> = {
   '/dev/null': (_task, flags, path) => new File(NULL_OPS, flags, null, path),
   '/dev/zero': (_task, flags, path) => new File(ZERO_OPS, flags, null, path),
-  '/proc/self/maps': (task, _flags, path) => asciiFile(procMaps(task.mmOrDie), path),
+  '/proc/self/maps': (task, _flags, path) => seqFile(() => procMaps(task.mmOrDie), path),
+  '/proc/self/smaps': (task, _flags, path) => seqFile(() => procSmaps(task.mmOrDie), path),
+  '/proc/self/smaps_rollup': (task, _flags, path) =>
+    seqFile(() => procSmapsRollup(task.mmOrDie), path),
+  '/proc/self/status': (task, _flags, path) => seqFile(() => procStatus(task), path),
+  '/proc/meminfo': (_task, _flags, path) => seqFile(procMeminfo, path),
   '/proc/self/pagemap': (task, flags) => openPagemap(task.mmOrDie, flags),
-  '/proc/sys/vm/unprivileged_userfaultfd': (_task, _flags, path) =>
-    asciiFile(`${world.sysctl.unprivilegedUserfaultfd}\n`, path),
-  '/proc/sys/vm/overcommit_memory': (_task, _flags, path) =>
-    asciiFile(`${world.sysctl.overcommitMemory}\n`, path),
-  '/proc/sys/vm/max_map_count': (_task, _flags, path) =>
-    asciiFile(`${world.sysctl.maxMapCount}\n`, path),
+  ...Object.fromEntries(
+    Object.entries(SETTINGS).map(([path, text]): [string, Opener] => [
+      path,
+      () => seqFile(() => `${text()}\n`, path),
+    ]),
+  ),
 };
 
 /** Every path that can be opened. */

@@ -109,6 +109,9 @@ export class Mm {
    * from then on an entry may be protected and writable at once, as it may on 6.18. Only ever set.
    */
   staleUffdWp = false;
+  /** The most pages mapped and resident so far, as of the last unmapping. @linux hiwater_vm, hiwater_rss */
+  hiwaterVm = 0;
+  hiwaterRss = 0;
   totalVm = 0;
   lockedVm = 0;
   startBrk: Vaddr = 0;

@@ -82,6 +82,7 @@ export function* unmapRegion(
     if (release) mmapWriteUnlock(mm);
     return error;
   }
+  mm.hiwaterVm = Math.max(mm.hiwaterVm, mm.totalVm);
   for (const vma of doomed) {
     detachVma(vma);
     mm.totalVm -= (vma.end - vma.start) / PAGE_SIZE;

@@ -82,6 +82,7 @@ export function* unmapPageRange(
   details: ZapDetails,
 ): Steps<void> {
   const { mm } = vma;
+  mm.hiwaterRss = Math.max(mm.hiwaterRss, mm.rss.anon + mm.rss.file + mm.rss.shmem);
   tlb.walked(start, end);
   let address = skipMissing(mm, start, end);
   while (address < end) {

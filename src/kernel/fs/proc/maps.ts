@@ -89,7 +89,7 @@ export function procMaps(mm: Mm): string {
 }
 
 /** `55e000000000-55e000001000 rw-p 00000000 00:00 0          [heap]` */
-function mapsLine(mm: Mm, vma: Vma): string {
+export function mapsLine(mm: Mm, vma: Vma): string {
   const { flags, file } = vma;
   const letter = (bit: VmFlags, on: string): string => (has(flags, bit) ? on : '-');
   const rights = `${letter(VM_READ, 'r')}${letter(VM_WRITE, 'w')}${letter(VM_EXEC, 'x')}`;

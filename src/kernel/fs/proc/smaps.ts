@@ -1,0 +1,146 @@
+/**
+ * What is resident of every mapping: /proc/PID/smaps and smaps_rollup. Figures are counted from page-table entries and
+ * folios as they are now. @linux fs/proc/task_mmu.c smaps_account, show_smap; proc_pid_smaps(5)
+ */
+import { machine } from '../../../machine/current.ts';
+import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../../machine/frames.ts';
+import { PAGE_SIZE } from '../../../machine/geometry.ts';
+import {
+  PTE_YOUNG,
+  type Pte,
+  pteDirty,
+  pteIsTable,
+  pteKind,
+  ptePfn,
+  pteSpecial,
+} from '../../../machine/pte.ts';
+import { getPte } from '../../../machine/tables.ts';
+import type { Mm, Vma } from '../../mm/mm-types.ts';
+import { pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
+import { has, VM_LOCKED } from '../../mm/vm-flags.ts';
+import { mapsLine, vmFlagLetters } from './maps.ts';
+
+/** Proportional shares are counted in fractions of a byte. @linux PSS_SHIFT */
+const PSS_UNIT = 4096;
+
+/** Sums over page-table entries: bytes; the `pss` ones in PSS_UNITths of a byte. @linux struct mem_size_stats */
+export class MemSizeStats {
+  rss = 0;
+  pss = 0;
+  pssDirty = 0;
+  pssAnon = 0;
+  pssFile = 0;
+  pssShmem = 0;
+  pssLocked = 0;
+  sharedClean = 0;
+  sharedDirty = 0;
+  privateClean = 0;
+  privateDirty = 0;
+  referenced = 0;
+  anonymous = 0;
+  lazyfree = 0;
+  swap = 0;
+
+  /** Adds what is resident of a VMA. @linux smap_gather_stats */
+  add(vma: Vma): void {
+    const locked = has(vma.flags, VM_LOCKED);
+    for (let address = skipMissing(vma.mm, vma.start, vma.end); address < vma.end; ) {
+      const next = pmdAddrEnd(address, vma.end);
+      const pmd = pmdSlot(vma.mm, address);
+      const table = pmd < 0 ? null : getPte(pmd);
+      for (let page = address; table !== null && pteIsTable(table) && page < next; ) {
+        this.#entry(getPte(pteSlotIn(table, page)), locked);
+        page += PAGE_SIZE;
+      }
+      address = skipMissing(vma.mm, next, vma.end);
+    }
+  }
+
+  #entry(pte: Pte, locked: boolean): void {
+    const kind = pteKind(pte);
+    if (kind === 'swap') this.swap += PAGE_SIZE;
+    if (kind !== 'present' || pteSpecial(pte)) return;
+    const { frames } = machine;
+    const pfn = ptePfn(pte);
+    const anon = frames.hasFlag(pfn, PG_ANON);
+    const dirty = pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY);
+    const mappings = frames.mapcount(pfn);
+    const share = Math.floor((PAGE_SIZE * PSS_UNIT) / Math.max(1, mappings));
+    this.rss += PAGE_SIZE;
+    this.pss += share;
+    if (dirty) this.pssDirty += share;
+    if (anon) this.pssAnon += share;
+    else if (frames.hasFlag(pfn, PG_SWAPBACKED)) this.pssShmem += share;
+    else this.pssFile += share;
+    if (locked) this.pssLocked += share;
+    if (anon) this.anonymous += PAGE_SIZE;
+    if (anon && !dirty && frames.hasFlag(pfn, PG_LAZYFREE)) this.lazyfree += PAGE_SIZE;
+    if ((pte & PTE_YOUNG) !== 0) this.referenced += PAGE_SIZE;
+    if (mappings > 1 && dirty) this.sharedDirty += PAGE_SIZE;
+    else if (mappings > 1) this.sharedClean += PAGE_SIZE;
+    else if (dirty) this.privateDirty += PAGE_SIZE;
+    else this.privateClean += PAGE_SIZE;
+  }
+
+  /** The lines that smaps and smaps_rollup have in common. @linux __show_smap */
+  lines(rollup: boolean): string {
+    const { pss, pssDirty, pssAnon, pssFile, pssShmem, pssLocked } = this;
+    const split = `${part('Pss_Anon', pssAnon)}${part('Pss_File', pssFile)}${part('Pss_Shmem', pssShmem)}`;
+    return [
+      kb('Rss', this.rss),
+      part('Pss', pss),
+      part('Pss_Dirty', pssDirty),
+      rollup ? split : '',
+      kb('Shared_Clean', this.sharedClean),
+      kb('Shared_Dirty', this.sharedDirty),
+      kb('Private_Clean', this.privateClean),
+      kb('Private_Dirty', this.privateDirty),
+      kb('Referenced', this.referenced),
+      kb('Anonymous', this.anonymous),
+      kb('KSM', 0),
+      kb('LazyFree', this.lazyfree),
+      ...['AnonHugePages', 'ShmemPmdMapped', 'FilePmdMapped'].map((name) => kb(name, 0)),
+      ...['Shared_Hugetlb', 'Private_Hugetlb'].map((name) => kb(name, 0)),
+      kb('Swap', this.swap),
+      kb('SwapPss', this.swap),
+      part('Locked', pssLocked),
+    ].join('');
+  }
+}
+
+/** `Rss:                  32 kB` */
+function kb(name: string, bytes: number): string {
+  const value = String(Math.floor(bytes / 1024));
+  return `${`${name}:`.padEnd(16)}${value.padStart(8)} kB\n`;
+}
+function part(name: string, share: number): string {
+  return kb(name, share / PSS_UNIT);
+}
+
+/** The text of /proc/PID/smaps. */
+export function procSmaps(mm: Mm): string {
+  let text = '';
+  for (const vma of mm.vmas) {
+    const stats = new MemSizeStats();
+    stats.add(vma);
+    const page = kb('KernelPageSize', PAGE_SIZE) + kb('MMUPageSize', PAGE_SIZE);
+    text += `${mapsLine(mm, vma)}\n${kb('Size', vma.end - vma.start)}${page}${stats.lines(false)}`;
+    // There are no huge pages yet, so none is eligible.
+    text += `THPeligible:           0\nVmFlags: ${vmFlagLetters(vma.flags)} \n`;
+  }
+  return text;
+}
+
+/** The text of /proc/PID/smaps_rollup; empty without mappings. */
+export function procSmapsRollup(mm: Mm): string {
+  const stats = new MemSizeStats();
+  const [first] = mm.vmas;
+  let end = 0;
+  for (const vma of mm.vmas) {
+    stats.add(vma);
+    end = vma.end;
+  }
+  if (first === undefined) return '';
+  const range = `${first.start.toString(16).padStart(8, '0')}-${end.toString(16).padStart(8, '0')}`;
+  return `${`${range} ---p 00000000 00:00 0 `.padEnd(73)}[rollup]\n${stats.lines(true)}`;
+}
