@@ -7,6 +7,7 @@ import { parseProfiles } from '../../src/kernel/profiles.ts';
 import type { LitmusTest } from '../../src/litmus/ast.ts';
 import type { BrokenRow, CheckOptions, VariantReport } from '../../src/litmus/check.ts';
 import { DEFAULT_OPTIONS } from '../../src/litmus/check.ts';
+import { differencesText } from '../../src/litmus/compare.ts';
 import { type Diagram, drawExecution } from '../../src/litmus/diagram.ts';
 import { didYouMean, LitmusError } from '../../src/litmus/error.ts';
 import { parseLitmus } from '../../src/litmus/parse.ts';
@@ -26,8 +27,8 @@ import { type JsonVariant, jsonReport, jsonVariant } from '../../src/litmus/repo
 import {
   type Asked,
   compiledFor,
-  runVariant,
   statusOf,
+  Variants,
   variantsToRun,
 } from '../../src/litmus/suite.ts';
 import { showVariant, type Variant } from '../../src/litmus/versions.ts';
@@ -92,7 +93,7 @@ function asked(): Asked {
     );
   }
   return {
-    profiles: profiles?.map((p) => p.version) ?? null,
+    profiles: profiles?.map((p) => p.name) ?? null,
     patches: job.patches.length === 0 ? null : job.patches,
   };
 }
@@ -123,13 +124,14 @@ function checkAll(): number {
   const total = parsed.reduce((sum, p) => sum + p.variants.length, 0);
   let n = 0;
   for (const { file, test, variants } of parsed) {
+    const judge = new Variants(variants.length > 1);
     for (const variant of variants) {
       n++;
       now = file.path;
       const label = `[${n}/${total}] ${test.name} under ${showVariant(variant)}`;
       send({ kind: 'progress', text: label, begins: true });
       const before = performance.now();
-      const report = check(file, test, variant, options(label));
+      const report = check(judge, file, test, variant, options(label));
       if (report === null) break;
       done.push({ file, report, seconds: (performance.now() - before) / 1000 });
     }
@@ -161,13 +163,14 @@ function parseAll(files: readonly LitmusFile[], wanted: Asked): Parsed[] {
 }
 
 function check(
+  judge: Variants,
   file: LitmusFile,
   test: LitmusTest,
   variant: Variant,
   opts: CheckOptions,
 ): VariantReport | null {
   try {
-    return runVariant(test, variant, opts);
+    return judge.judge(test, variant, opts);
   } catch (error) {
     complain(file, error);
     return null;
@@ -191,12 +194,20 @@ function printFile(done: readonly Done[]): void {
   let diagrams = 0;
   for (const { report, seconds } of done) {
     out(`${variantText(report, seconds)}\n`);
+    if (report.sharedWith !== null) continue;
     for (const row of report.broken) {
       if (diagrams++ >= MOST_DIAGRAMS) break;
       out(`${brokenText(report, row, draw(report, row))}\n`);
     }
   }
+  const differences = differencesText(unpatched(done));
+  if (differences !== '') out(`${differences}\n`);
   if (done.length > 0) out(`${MEMORY_MODEL}\n`);
+}
+
+/** The reports of plain profiles: patches put back by hand differ on purpose. */
+function unpatched(done: readonly Done[]): VariantReport[] {
+  return done.map((d) => d.report).filter((r) => r.variant.patches.length === job.patches.length);
 }
 
 function printSuite(done: readonly Done[]): void {
@@ -223,6 +234,7 @@ function printSuite(done: readonly Done[]): void {
       out(`note: ${report.test.name} under ${showVariant(report.variant)}: ${remark}\n`);
     }
   }
+  if (job.profile !== null) printDifferences(done);
   const files = new Set(done.map((d) => d.file.path)).size;
   const executions = done.reduce((sum, d) => sum + d.report.explored.executions, 0);
   const seconds = done.reduce((sum, d) => sum + d.seconds, 0);
@@ -235,6 +247,14 @@ function printSuite(done: readonly Done[]): void {
     `${files} files, ${done.length} verdicts, ${number(executions)} executions, ${duration(seconds)}: ${verdict}\n`,
   );
   out(`${MEMORY_MODEL}\n`);
+}
+
+/** File by file, where the kernels asked for differ. */
+function printDifferences(done: readonly Done[]): void {
+  for (const path of new Set(done.map((d) => d.file.path))) {
+    out(differencesText(unpatched(done.filter((d) => d.file.path === path))));
+  }
+  out('\n');
 }
 
 /** Whether a variant has a patch with a history, not only one that removes a check. */

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { ERRNO_ROWS, errnoRowText, explain } from '../../src/kernel/explain.ts';
 import { mutationPatches, PATCHES } from '../../src/kernel/patches/table.ts';
-import { listProfiles } from '../../src/kernel/profiles.ts';
+import { listProfiles } from '../../src/kernel/profile-table.ts';
 import type { Patch } from '../../src/kernel/seam.ts';
 import { syscallByName } from '../../src/kernel/syscall/dispatch.ts';
 import { didYouMean } from '../../src/litmus/error.ts';

@@ -358,7 +358,7 @@ class Session {
   #bug(run: Run | null, error: unknown): number {
     const { seed, cpus, engine, profile } = this.#options;
     say(`a bug of Faultline's own: ${error instanceof Error ? error.message : String(error)}`);
-    say(`  with --profile ${profile.version} --seed ${seed} --cpus ${cpus} --engine ${engine}`);
+    say(`  with --profile ${profile.name} --seed ${seed} --cpus ${cpus} --engine ${engine}`);
     if (run !== null) {
       for (const line of dumpLines(run)) say(line);
       this.#listeners.finish(run);

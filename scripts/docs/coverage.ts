@@ -84,8 +84,12 @@ function sections(): string[] {
     PATHS.map((path) => `- \`${path}\``).join('\n'),
     '## Kernel versions',
     table(
-      ['profile', 'what it says', 'patches'],
-      PROFILES.map((p) => [p.title, p.says, p.patches.map((patch) => patch.name).join(', ')]),
+      ['profile', 'patches', 'not carried'],
+      PROFILES.map((p) => [
+        p.title,
+        p.patches.map((patch) => patch.name).join(', '),
+        p.missing.map((m) => m.what).join('; '),
+      ]),
     ),
   ];
 }

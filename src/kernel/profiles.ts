@@ -1,101 +1,107 @@
-/** Kernel versions as stacks of patches (design, decisions 16 and 17). */
-
-import { noMove, noMseal, noPoison, noWpAsync, noWpUnpopulated } from './patches/features.ts';
-import { noGuardRegions } from './patches/guard-regions.ts';
-import { mmapChangingUnlocked } from './patches/mmap-changing-unlocked.ts';
-import { mremapOneVma } from './patches/mremap.ts';
-import { noPtReclaim } from './patches/no-pt-reclaim.ts';
-import { noPagemapScan } from './patches/pagemap-scan.ts';
-import { unregisterAnyCtx } from './patches/unregister-any-ctx.ts';
-import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './patches/vma-locks.ts';
-import { wpOneVma } from './patches/wp-one-vma.ts';
-import type { Patch } from './seam.ts';
+/**
+ * Profiles: a kernel version on an architecture, as the stack of the patches that count for it (design, decisions 16
+ * and 17). A profile stands for the last release of its line: what a stable release fixed is fixed in it.
+ */
+import { assert } from '../base/assert.ts';
+import { PATCHES } from './patches/table.ts';
+import { UNLIKE, type Unlike } from './profile-facts.ts';
+import { orderPatches, type Patch } from './seam.ts';
+import { ARCHITECTURES, type Architecture, inRange } from './versions.ts';
 
 export interface Profile {
-  /** As given on the command line: `6.1`. */
+  /** As given on the command line: `6.1`, `6.1/riscv64`; x86-64 is not said. */
+  readonly name: string;
+  /** `6.1`. */
   readonly version: string;
+  readonly architecture: Architecture;
   /** As printed: `6.1 (partial)` while not everything that differs is modelled. */
   readonly title: string;
-  /** Newest difference first, in stacking order. */
+  /** In stacking order. */
   readonly patches: readonly Patch[];
-  /** What it can do, for `faultline profiles`. */
-  readonly says: string;
+  /** Known differences in what is modelled that no patch makes yet. */
+  readonly missing: readonly Unlike[];
 }
 
 /** Newest first. */
-export const PROFILES: readonly Profile[] = [
-  {
-    version: '6.18',
-    title: '6.18',
-    patches: [],
-    says: 'what the core reads as; figures and errors measured on 6.18.44',
-  },
-  {
-    version: '6.1',
-    title: '6.1 (partial)',
-    patches: [
-      unregisterAnyCtx,
-      mremapOneVma,
-      noMadviseVmaLocks,
-      noPtReclaim,
-      noGuardRegions,
-      noMseal,
-      noFillVmaLocks,
-      mmapChangingUnlocked,
-      noMove,
-      noPagemapScan,
-      noWpAsync,
-      noPoison,
-      wpOneVma,
-      noWpUnpopulated,
-      noVmaLocks,
-    ],
-    says: 'userfaultfd as before 6.4: one mapping a WRITEPROTECT, no markers on empty anonymous slots, no VMA locks',
-  },
+export const VERSIONS: readonly string[] = [
+  '6.18',
+  '6.15',
+  '6.12',
+  '6.8',
+  '6.6',
+  '6.1',
+  '5.15',
+  '5.10',
+  '5.7',
 ];
+
+/** Every version on x86-64, newest first, then on the other architectures. */
+export const PROFILES: readonly Profile[] = ARCHITECTURES.flatMap((architecture) =>
+  VERSIONS.map((version) => profileOf(version, architecture)),
+);
 
 export const DEFAULT_PROFILE: Profile = PROFILES[0] as Profile;
 
-/** Architectures a profile may name after a slash; x86-64 behaviour is what is modelled. */
-const ARCHITECTURES: readonly string[] = ['x86-64', 'riscv64'];
+function profileOf(version: string, architecture: Architecture): Profile {
+  const name = architecture === 'x86-64' ? version : `${version}/${architecture}`;
+  const patches = stackOf(version, architecture);
+  const missing = UNLIKE.filter(
+    (u) => inRange(version, u.versions) && (u.architectures?.includes(architecture) ?? true),
+  );
+  const title = missing.length === 0 ? name : `${name} (partial)`;
+  return { name, version, architecture, title, patches, missing };
+}
+
+/** The patches that make a version of the core, in order. */
+export function stackOf(
+  version: string,
+  architecture: Architecture,
+  among: readonly Patch[] = PATCHES,
+): Patch[] {
+  const stack = orderPatches(
+    among.filter(
+      (p) =>
+        inRange(version, p.versions) &&
+        (p.architectures?.includes(architecture) ?? true) &&
+        !(p.fixedIn ?? []).some((release) => release.startsWith(`${version}.`)),
+    ),
+  );
+  assert(typeof stack !== 'string', String(stack));
+  return stack;
+}
 
 /**
  * What `--profile` says: `6.1`, `6.18/x86-64`.
  * @returns the profile, or one line that says what is wrong and what there is
  */
 export function parseProfile(text: string): Profile | string {
-  const [version = '', architecture, ...rest] = text.split('/');
-  const profile = PROFILES.find((p) => p.version === version);
-  const known = PROFILES.map((p) => p.version).join(', ');
-  if (profile === undefined || rest.length > 0) {
-    return `unknown profile ${text}: there are ${known}`;
+  const [version = '', architecture = 'x86-64', ...rest] = text.split('/');
+  if (!VERSIONS.includes(version) || rest.length > 0) {
+    return `unknown profile ${text}: there are ${VERSIONS.join(', ')}`;
   }
-  if (architecture === undefined || architecture === 'x86-64') return profile;
-  if (!ARCHITECTURES.includes(architecture)) {
-    return `unknown architecture ${architecture} in profile ${text}: there is x86-64`;
-  }
-  return `not yet: profile ${text}; x86-64 behaviour is what is modelled so far`;
+  const profile = PROFILES.find((p) => p.version === version && p.architecture === architecture);
+  if (profile !== undefined) return profile;
+  return `unknown architecture ${architecture} in profile ${text}: there are ${ARCHITECTURES.join(', ')}`;
 }
 
-/** What `--profile a,b` or `--profile all` asks for, in the order given. */
+/** What `--profile a,b` asks for, in the order given; `all`: every one; `all/arm64`: every version there. */
 export function parseProfiles(text: string): Profile[] | string {
-  if (text === 'all') return [...PROFILES];
   const profiles: Profile[] = [];
   for (const part of text.split(',')) {
-    const parsed = parseProfile(part.trim());
+    const parsed = parsePart(part.trim());
     if (typeof parsed === 'string') return parsed;
-    if (!profiles.includes(parsed)) profiles.push(parsed);
+    for (const profile of parsed) if (!profiles.includes(profile)) profiles.push(profile);
   }
   return profiles;
 }
 
-/** The text of `faultline profiles`. */
-export function listProfiles(): string {
-  const lines = PROFILES.flatMap((p) => [
-    `${p.title.padEnd(15)}${p.says}`,
-    ...p.patches.map(
-      (patch) => `${' '.repeat(15)}${patch.name} (${patch.versions}): ${patch.title}`,
-    ),
-  ]);
-  return `${lines.join('\n')}\n`;
+function parsePart(text: string): readonly Profile[] | string {
+  if (text === 'all') return PROFILES;
+  if (!text.startsWith('all/')) {
+    const parsed = parseProfile(text);
+    return typeof parsed === 'string' ? parsed : [parsed];
+  }
+  const profiles = PROFILES.filter((p) => `all/${p.architecture}` === text);
+  if (profiles.length > 0) return profiles;
+  return `unknown architecture in ${text}: there are ${ARCHITECTURES.join(', ')}`;
 }

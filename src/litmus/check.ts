@@ -1,7 +1,7 @@
 /** Explores one test as one variant and judges it against what the file expects. */
 import { type Explored, explore, type Seen, type StrategyName } from '../explore/explore.ts';
 import { encodeSchedule, type Schedule } from '../explore/schedule.ts';
-import { type Overrides, type Patch, stackPatches } from '../kernel/seam.ts';
+import { HeardOverrides, type Overrides, type Patch, stackPatches } from '../kernel/seam.ts';
 import type { LitmusTest } from './ast.ts';
 import { type CompiledTest, compileTest } from './compile.ts';
 import { LitmusError } from './error.ts';
@@ -79,6 +79,8 @@ export interface VariantReport {
   /** Rules that were expected to break and did not, and `exists` that were not reached. */
   readonly missed: readonly string[];
   readonly hash: string;
+  /** The variant whose executions these are: this one's are the same, step by step. Null: its own. */
+  readonly sharedWith: Variant | null;
 }
 
 /** After an expected break is found, how many more executions are looked at for one with fewer context switches. */
@@ -94,6 +96,7 @@ export function overridesOf(patches: readonly Patch[]): Overrides | null {
 /**
  * @param patches what the variant stands for: the profile's, then those put back
  * @param optional true: a set-up that fails means that this version cannot run the test
+ * @param heard told of every seam that is called, and more than once
  * @throws LitmusError
  */
 export function checkVariant(
@@ -102,8 +105,11 @@ export function checkVariant(
   patches: readonly Patch[],
   options: CheckOptions,
   optional: boolean,
+  heard: ((seam: string) => void) | null = null,
 ): VariantReport {
-  const compiled = compileTest(test, variant, overridesOf(patches));
+  const overrides = overridesOf(patches);
+  const table = heard === null ? overrides : new HeardOverrides(overrides, heard);
+  const compiled = compileTest(test, variant, table);
   const program = new LitmusProgram(compiled, options.checks, options.maxSteps);
   const search = new Search(compiled, options, variant.patches.length > 0);
   try {
@@ -222,6 +228,7 @@ class Search {
       expected: [...this.expected],
       missed,
       hash: this.hash,
+      sharedWith: null,
     };
   }
 
@@ -285,5 +292,6 @@ function skipped(search: Search, error: LitmusError): VariantReport {
     expected: [],
     missed: [],
     hash: search.hash,
+    sharedWith: null,
   };
 }

@@ -47,11 +47,14 @@ function names(rows: readonly BrokenRow[]): string {
 
 /** One variant in full, without its diagrams. @param seconds how long it took */
 export function variantText(report: VariantReport, seconds: number): string {
-  const { test, variant, explored } = report;
+  const { test, variant, explored, sharedWith } = report;
+  const head = `${test.name} under ${showVariant(variant)}: ${verdictText(report)}`;
+  if (sharedWith !== null)
+    return `${head}\n  execution by execution as ${showVariant(sharedWith)}\n`;
   const blocked =
     explored.blocked === 0 ? '' : `, ${number(explored.blocked)} given up as repetitions`;
   const lines = [
-    `${test.name} under ${showVariant(variant)}: ${verdictText(report)}`,
+    head,
     `  ${extentOf(report)}${blocked}, ${number(explored.steps)} steps, ${duration(seconds)}`,
     ...report.remarks.map((r) => `  note: ${r}`),
   ];

@@ -1,12 +1,13 @@
 /** A file's variants in order: which there are, which patches each stands for, and judging all of them. */
 import { mutationPatches, PATCHES, patchByName } from '../kernel/patches/table.ts';
-import { DEFAULT_PROFILE, PROFILES } from '../kernel/profiles.ts';
-import type { Patch } from '../kernel/seam.ts';
+import { DEFAULT_PROFILE, PROFILES, parseProfile } from '../kernel/profiles.ts';
+import { chainOf, type Patch } from '../kernel/seam.ts';
 import type { LitmusTest, Pos } from './ast.ts';
 import { type CheckOptions, checkVariant, overridesOf, type VariantReport } from './check.ts';
 import { type CompiledTest, compileTest } from './compile.ts';
 import { didYouMean, LitmusError } from './error.ts';
-import { showVariant, type Variant, variantsOf } from './versions.ts';
+import { hashOf, parseReplayId, replayId } from './replay-id.ts';
+import { holdsFor, isAbout, showVariant, type Variant, variantsOf } from './versions.ts';
 
 /** What the command line asks for; null leaves it to the file. */
 export interface Asked {
@@ -25,10 +26,10 @@ export function variantsToRun(test: LitmusTest, asked: Asked): Variant[] {
   if (asked.profiles === null && asked.patches === null) {
     return variantsOf(
       test,
-      PROFILES.map((p) => p.version),
+      PROFILES.map((p) => p.name),
     );
   }
-  const profiles = asked.profiles ?? [DEFAULT_PROFILE.version];
+  const profiles = asked.profiles ?? [DEFAULT_PROFILE.name];
   return profiles.map((profile) => ({ profile, patches: asked.patches ?? [] }));
 }
 
@@ -46,8 +47,8 @@ function checkPatchNames(names: readonly string[], pos: Pos): void {
 
 /** The profile's patches, then those put back; one that the profile already has is not stacked twice. */
 export function patchesOf(variant: Variant): Patch[] {
-  const version = variant.profile.split('/')[0];
-  const profile = PROFILES.find((p) => p.version === version) ?? DEFAULT_PROFILE;
+  const profile = parseProfile(variant.profile);
+  if (typeof profile === 'string') throw new LitmusError(profile, { line: 0, column: 0 });
   const stack = [...profile.patches];
   for (const name of variant.patches) {
     const patch = patchByName(name);
@@ -63,8 +64,76 @@ export function runVariant(
   variant: Variant,
   options: CheckOptions,
 ): VariantReport {
-  const optional = variant.profile !== DEFAULT_PROFILE.version;
-  return checkVariant(test, variant, patchesOf(variant), options, optional);
+  return checkVariant(test, variant, patchesOf(variant), options, isOptional(variant));
+}
+
+interface Run {
+  readonly test: LitmusTest;
+  readonly patches: readonly Patch[];
+  readonly seams: ReadonlySet<string>;
+  readonly asks: string;
+  readonly report: VariantReport;
+}
+
+/**
+ * Judges variants and remembers: a variant whose patches change nothing that an earlier one's executions came across
+ * has the same executions, and is not explored again.
+ */
+export class Variants {
+  readonly #runs: Run[] = [];
+  readonly #several: boolean;
+
+  /** @param several false: only one will be asked for, so there is nothing to remember */
+  constructor(several: boolean) {
+    this.#several = several;
+  }
+
+  judge(test: LitmusTest, variant: Variant, options: CheckOptions): VariantReport {
+    if (!this.#several) return runVariant(test, variant, options);
+    const patches = patchesOf(variant);
+    const asks = asksOf(test, variant);
+    const same = this.#runs.find(
+      (run) =>
+        run.test === test &&
+        run.asks === asks &&
+        [...run.seams].every((name) => chainOf(run.patches, name) === chainOf(patches, name)),
+    );
+    if (same !== undefined) return relabelled(same.report, variant);
+    const seams = new Set<string>();
+    const report = checkVariant(test, variant, patches, options, isOptional(variant), (name) =>
+      seams.add(name),
+    );
+    this.#runs.push({ test, patches, seams, asks, report });
+    return report;
+  }
+}
+
+function isOptional(variant: Variant): boolean {
+  return variant.profile !== DEFAULT_PROFILE.name;
+}
+
+/** What a test wants of a variant: the rules that count, the breaks it expects, and what was put back by hand. */
+function asksOf(test: LitmusTest, variant: Variant): string {
+  const rules = test.rules.flatMap((r, i) => (holdsFor(r.when, variant) ? [i] : []));
+  const expected = test.expectations.flatMap((e, i) => (isAbout(e.when, variant) ? [i] : []));
+  return JSON.stringify([rules, expected, variant.patches, isOptional(variant)]);
+}
+
+/** The same report under another name: its replay ids are those of the other variant. */
+function relabelled(report: VariantReport, variant: Variant): VariantReport {
+  const hash = hashOf(report.test, variant);
+  const renamed = (id: string): string => {
+    const parsed = parseReplayId(id);
+    return typeof parsed === 'string' ? id : replayId(hash, parsed.schedule);
+  };
+  return {
+    ...report,
+    variant,
+    hash,
+    outcomes: report.outcomes.map((row) => ({ ...row, replay: renamed(row.replay) })),
+    broken: report.broken.map((row) => ({ ...row, replay: renamed(row.replay) })),
+    sharedWith: report.sharedWith ?? report.variant,
+  };
 }
 
 export function compiledFor(test: LitmusTest, variant: Variant): CompiledTest {
@@ -77,7 +146,9 @@ export function checkTest(
   options: CheckOptions,
   asked: Asked = FILE_DECIDES,
 ): VariantReport[] {
-  return variantsToRun(test, asked).map((variant) => runVariant(test, variant, options));
+  const variants = variantsToRun(test, asked);
+  const judge = new Variants(variants.length > 1);
+  return variants.map((variant) => judge.judge(test, variant, options));
 }
 
 /** Whether reports are what the file expects: the exit status of `check`. */

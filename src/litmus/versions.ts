@@ -1,4 +1,5 @@
 /** Kernel versions as litmus files compare them, and which rules and expectations count for a variant. */
+import { compareReleases } from '../kernel/versions.ts';
 import type { Comparison, LitmusTest, When } from './ast.ts';
 
 /** What a file is run as: a profile with patches on top. */
@@ -37,12 +38,15 @@ function samePatches(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((name) => b.includes(name));
 }
 
+/** What a profile without an architecture is of. */
+const DEFAULT_ARCHITECTURE = 'x86-64';
+
 /** `6.18/riscv64 >= 6.4`. */
 export function compareVersions(op: Comparison, profile: string, version: string): boolean {
-  const [have = '', haveArch = ''] = profile.split('/');
+  const [have = '', haveArch = DEFAULT_ARCHITECTURE] = profile.split('/');
   const [want = '', wantArch] = version.split('/');
   if (wantArch !== undefined && wantArch !== haveArch) return false;
-  const d = order(have) - order(want);
+  const d = compareReleases(have, want);
   switch (op) {
     case '==':
       return d === 0;
@@ -59,15 +63,10 @@ export function compareVersions(op: Comparison, profile: string, version: string
   }
 }
 
-function order(version: string): number {
-  const [major = '0', minor = '0'] = version.split('.');
-  return Number(major) * 1000 + Number(minor);
-}
-
 /**
- * What a file expects things of: the newest profile, every profile that one of its conditions singles out, and the
- * newest under each set of patches that it names.
- * @param profiles all names, newest first, without architectures
+ * What a file expects things of: the newest profile, for every condition on versions the newest and the oldest profile
+ * that it singles out, and the newest under each set of patches that it names.
+ * @param profiles all names, newest first; those of the default architecture stand before the others
  */
 export function variantsOf(test: LitmusTest, profiles: readonly string[]): Variant[] {
   const [newest = ''] = profiles;
@@ -75,12 +74,22 @@ export function variantsOf(test: LitmusTest, profiles: readonly string[]): Varia
   const whens = [...test.rules.map((r) => r.when), ...test.expectations.map((e) => e.when)];
   for (const when of whens) {
     if (when === null) continue;
-    const fitting = profiles.filter((p) => matchesVersions(when, p));
-    const wanted = when.versions.length === 0 ? fitting.slice(0, 1) : fitting;
-    for (const profile of wanted) {
+    for (const profile of endsOf(when, profiles)) {
       const variant: Variant = { profile, patches: when.patches };
       if (!variants.some((v) => showVariant(v) === showVariant(variant))) variants.push(variant);
     }
   }
   return variants;
+}
+
+/** The newest and the oldest profile that a condition is about; only the newest where it names no version. */
+function endsOf(when: When, profiles: readonly string[]): string[] {
+  const named = when.versions.map((v) => v.version.split('/')[1] ?? DEFAULT_ARCHITECTURE);
+  const wanted = named.length === 0 ? [DEFAULT_ARCHITECTURE] : named;
+  const fitting = profiles.filter(
+    (p) => wanted.includes(p.split('/')[1] ?? DEFAULT_ARCHITECTURE) && matchesVersions(when, p),
+  );
+  const [first, last] = [fitting[0], fitting.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  return when.versions.length === 0 || first === last ? [first] : [first, last];
 }

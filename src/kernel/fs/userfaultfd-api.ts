@@ -19,22 +19,46 @@ import { copyStruct } from './userfaultfd-args.ts';
 import type { UserfaultfdCtx } from './userfaultfd-ctx.ts';
 import { API_ERRNOS } from './userfaultfd-errnos.ts';
 
-/** Features this kernel version has on x86-64. */
+/** Features this kernel version has, on whatever architecture. */
 export const apiFeatures: Seam<() => number> = seam(
   'userfaultfd.apiFeatures',
   (): number => UFFD_API_FEATURES,
 );
 
+/** Those of them that the architecture can do; all on x86-64. */
+export const archFeatures: Seam<() => number> = seam(
+  'userfaultfd.archFeatures',
+  (): number => UFFD_API_FEATURES,
+);
+
+/** Which of the features asked for there are not: today also those that only other architectures have. */
+export const missingFeatures: Seam<(asked: number) => number> = seam(
+  'userfaultfd.missingFeatures',
+  (asked: number): number => asked & ~(apiFeatures() & archFeatures()),
+);
+
+/** Whether a second handshake fails before anything else is looked at; old kernels did so. */
+export const refusesSecondEarly: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
+  'userfaultfd.refusesSecondEarly',
+  (): boolean => false,
+);
+
+/** What fdinfo adds to the features once the handshake is made. @linux UFFD_FEATURE_INITIALIZED */
+export const initializedBit: Seam<() => number> = seam(
+  'userfaultfd.initializedBit',
+  (): number => 0x80000000,
+);
+
 /** @linux userfaultfd_api */
 export function* uffdApi(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<number> {
+  if (refusesSecondEarly(ctx)) return fail(API_ERRNOS.twiceEarly);
   const asked = yield* copyStruct(task, arg, UFFDIO_API_STRUCT, 0);
   if (asked === null) return fail(API_ERRNOS.fault);
-  const known = apiFeatures();
-  const refused = refusesApi(task, asked, known);
+  const refused = refusesApi(task, asked);
   if (refused !== null) return yield* apiFailed(task, arg, refused);
   const answer = encodeStruct(UFFDIO_API_STRUCT, {
     api: UFFD_API,
-    features: known,
+    features: apiFeatures() & archFeatures(),
     ioctls: UFFD_API_IOCTLS,
   });
   if ((yield* copyToUser(task, arg, answer)) < 0) return fail(API_ERRNOS.faultOut);
@@ -47,11 +71,12 @@ export function* uffdApi(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<num
 function refusesApi(
   task: Task,
   { api: version, features }: { readonly api: number; readonly features: number },
-  known: number,
 ): ErrnoRow | null {
   if (version !== UFFD_API) return API_ERRNOS.badApi;
   if ((features & UFFD_FEATURE_EVENT_FORK) !== 0 && task.uid !== 0) return API_ERRNOS.notAllowed;
-  if (features > UFFD_API_FEATURES || (features & ~known) !== 0) return API_ERRNOS.unknownFeature;
+  if (features > UFFD_API_FEATURES || missingFeatures(features) !== 0) {
+    return API_ERRNOS.unknownFeature;
+  }
   return null;
 }
 

@@ -28,12 +28,13 @@ export const IOCTL_ERRNOS: ErrnoTable<'noHandshake' | 'unknown'> = errnoTable('i
 });
 
 export const API_ERRNOS: ErrnoTable<
-  'fault' | 'badApi' | 'notAllowed' | 'unknownFeature' | 'faultOut' | 'twice'
+  'twiceEarly' | 'fault' | 'badApi' | 'notAllowed' | 'unknownFeature' | 'faultOut' | 'twice'
 > = errnoTable('UFFDIO_API', {
+  twiceEarly: ['EINVAL', 'before 5.15: the handshake has been made before'],
   fault: ['EFAULT', UNREADABLE],
   badApi: ['EINVAL', 'api is not UFFD_API'],
   notAllowed: ['EPERM', 'UFFD_FEATURE_EVENT_FORK takes CAP_SYS_PTRACE'],
-  unknownFeature: ['EINVAL', 'a feature that this kernel does not have'],
+  unknownFeature: ['EINVAL', 'a feature that this kernel or this architecture does not have'],
   faultOut: ['EFAULT', 'the struct cannot be written back'],
   twice: ['EINVAL', 'the handshake has been made before'],
 });

@@ -12,15 +12,25 @@ import type { Steps } from '../../sched/op.ts';
 import { interrupts } from '../../sched/wait.ts';
 import { EAGAIN, EINTR, EINVAL } from '../../uapi/errno.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from '../../uapi/fcntl.ts';
-import { encodeUffdMsg, UFFD_API, UFFD_API_IOCTLS, UFFD_MSG_SIZE } from '../../uapi/userfaultfd.ts';
+import {
+  _UFFDIO_CONTINUE,
+  _UFFDIO_WRITEPROTECT,
+  encodeUffdMsg,
+  UFFD_API,
+  UFFD_API_IOCTLS,
+  UFFD_MSG_SIZE,
+  UFFDIO_CONTINUE,
+  UFFDIO_WRITEPROTECT,
+} from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
 import { mmput } from '../mm/exit-mmap.ts';
 import { mmgetNotZero } from '../mm/mm-users.ts';
 import { mmapWriteLock, mmapWriteUnlock } from '../mm/mmap-lock.ts';
 import { File, type FileOps, POLLERR, POLLIN } from './file.ts';
 import { remove, wakeUserfault } from './userfaultfd.ts';
+import { initializedBit } from './userfaultfd-api.ts';
 import { UserfaultfdCtx } from './userfaultfd-ctx.ts';
-import { uffdIoctl } from './userfaultfd-ioctl.ts';
+import { knownIoctl, uffdIoctl } from './userfaultfd-ioctl.ts';
 import { clearVma, rangeIoctls } from './userfaultfd-register.ts';
 
 /** The context behind a userfaultfd, or null for any other file. */
@@ -143,14 +153,18 @@ function fdinfo(file: File): string {
   const ctx = ctxOf(file);
   const pending = ctx.pendingFaults.length;
   const total = pending + ctx.faults.length;
-  // The top bit of Linux's word says that the handshake has been made.
-  const features = ctx.features < 0 ? 0 : ctx.features + 0x8000_0000;
-  const ioctls = (UFFD_API_IOCTLS | BigInt(rangeIoctls() | FDINFO_RANGE_IOCTLS)).toString(16);
+  const features = ctx.features < 0 ? 0 : ctx.features + initializedBit();
+  // Every range ioctl there is, whatever was registered.
+  const more = FDINFO_RANGE_IOCTLS.filter(([cmd]) => knownIoctl(cmd));
+  const range = more.reduce((bits, [, bit]) => bits | (1 << bit), rangeIoctls());
+  const ioctls = (UFFD_API_IOCTLS | BigInt(range)).toString(16);
   const api = `${UFFD_API.toString(16)}:${features.toString(16)}:${ioctls}`;
   return `pending:\t${pending}\ntotal:\t${total}\nAPI:\t${api}\n`;
 }
-/** fdinfo shows every range ioctl, whatever was registered: WRITEPROTECT and CONTINUE too. */
-const FDINFO_RANGE_IOCTLS = 0xc0;
+const FDINFO_RANGE_IOCTLS: readonly (readonly [number, number])[] = [
+  [UFFDIO_WRITEPROTECT, _UFFDIO_WRITEPROTECT],
+  [UFFDIO_CONTINUE, _UFFDIO_CONTINUE],
+];
 
 const OPS: FileOps = {
   kind: 'userfaultfd',

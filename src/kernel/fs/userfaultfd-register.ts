@@ -56,7 +56,7 @@ export const REGISTER_ERRNOS: ErrnoTable<
 > = errnoTable('UFFDIO_REGISTER', {
   fault: ['EFAULT', 'the struct cannot be read'],
   noMode: ['EINVAL', 'mode asks for nothing'],
-  badMode: ['EINVAL', 'mode has an unknown bit'],
+  badMode: ['EINVAL', 'mode has a bit that this kernel or this architecture does not have'],
   badRange: ['EINVAL', 'the range is empty, not page aligned, or outside user space'],
   noMm: ['ENOMEM', 'the address space of the userfaultfd is gone'],
   noVma: ['EINVAL', 'nothing is mapped in the range'],
@@ -95,6 +95,14 @@ export const rangeIoctls: Seam<() => number> = seam(
   (): number => UFFD_API_RANGE_IOCTLS,
 );
 
+const ALL_MODES = 7;
+
+/** The modes that this kernel version and this architecture know. */
+export const registerModes: Seam<() => number> = seam(
+  'userfaultfd.registerModes',
+  (): number => UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MINOR,
+);
+
 /**
  * Whether UNREGISTER refuses mappings of another userfaultfd; before 6.18 any userfaultfd could unregister any.
  * @linux userfaultfd_unregister
@@ -124,9 +132,8 @@ export function* uffdRegister(
   range: { readonly start: Vaddr; readonly len: number; readonly mode: number },
 ): Steps<number> {
   const { start, len, mode } = range;
-  const known = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MINOR;
   if (mode === 0) return fail(REGISTER_ERRNOS.noMode);
-  if (mode > known) return fail(REGISTER_ERRNOS.badMode);
+  if (mode > ALL_MODES || (mode & ~registerModes()) !== 0) return fail(REGISTER_ERRNOS.badMode);
   if (!validRange(start, len)) return fail(REGISTER_ERRNOS.badRange);
   const { mm } = ctx;
   if (mm.users === 0) return fail(REGISTER_ERRNOS.noMm);
@@ -166,11 +173,17 @@ function scanForRegister(
 function canUserfault(vma: Vma, modes: VmFlags, ctx: UserfaultfdCtx): boolean {
   if (has(vma.flags, VM_DROPPABLE)) return false;
   const shmem = vmaInode(vma) !== null;
-  if (has(modes, VM_UFFD_MINOR) && !shmem) return false;
+  if (has(modes, VM_UFFD_MINOR) && !(shmem && minorOnShmem())) return false;
   if (modes === VM_UFFD_WP && ctx.has(UFFD_FEATURE_WP_ASYNC)) return true;
   if (has(modes, VM_UFFD_WP) && shmem && !wpOnFiles()) return false;
   return shmem || (vma.file === null && !has(vma.flags, VM_SPECIAL));
 }
+
+/** Whether mode MINOR watches shared memory: 5.14 and later. */
+export const minorOnShmem: Seam<() => boolean> = seam(
+  'userfaultfd.minorOnShmem',
+  (): boolean => true,
+);
 
 /** Whether memory of files can be write-protected: 5.19 and later, with markers. @linux CONFIG_PTE_MARKER_UFFD_WP */
 export const wpOnFiles: Seam<() => boolean> = seam('userfaultfd.wpOnFiles', (): boolean => true);

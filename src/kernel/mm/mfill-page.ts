@@ -12,7 +12,6 @@ import {
   PTE_DIRTY,
   PTE_MARKER_POISONED,
   PTE_SPECIAL,
-  PTE_UFFD_WP,
   PTE_WRITE,
   PTE_YOUNG,
   type Pte,
@@ -39,6 +38,7 @@ import {
   vmaInode,
 } from './filemap.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
+import { uffdWpBit } from './mprotect.ts';
 import { pageProt } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
@@ -176,7 +176,7 @@ export const withinFile: Seam<(vma: Vma, address: Vaddr) => boolean> = seam(
 /** Requires: the page-table lock, the VMA lock, the folio lock. @linux mfill_atomic_install_pte */
 function installCached(vma: Vma, slot: number, fill: Mfill, page: Pfn): void {
   let flags = pageProt(vma.flags) | PTE_DIRTY | PTE_YOUNG;
-  if (fill.wp) flags |= PTE_UFFD_WP;
+  if (fill.wp) flags |= uffdWpBit();
   else if (has(vma.flags, VM_SHARED) && has(vma.flags, VM_WRITE)) flags |= PTE_WRITE;
   folioAddFileRmap(page, vma);
   setPte(slot, mkPte(page, flags));
@@ -201,7 +201,7 @@ function install(vma: Vma, address: Vaddr, slot: number, fill: Mfill, progress: 
   }
   const page = progress.page as Pfn;
   let flags = pageProt(vma.flags) | PTE_DIRTY | PTE_YOUNG;
-  if (fill.wp) flags |= PTE_UFFD_WP;
+  if (fill.wp) flags |= uffdWpBit();
   else if (has(vma.flags, VM_WRITE)) flags |= PTE_WRITE;
   folioAddNewAnonRmap(page, vma, address);
   setPte(slot, mkPte(page, flags));

@@ -49,7 +49,7 @@ import {
   PROT_WRITE,
 } from '../../uapi/mman.ts';
 import { errnoTable, fail } from '../errno-row.ts';
-import { seam } from '../seam.ts';
+import { type Seam, seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
@@ -329,10 +329,13 @@ function changePte(vma: Vma, old: Pte, change: ProtectionChange, marks: boolean)
   }
 }
 
+/** The bit of an entry that says it is write-protected for user space; some architectures have none. */
+export const uffdWpBit: Seam<() => number> = seam('mprotect.uffdWpBit', (): number => PTE_UFFD_WP);
+
 function changePresentPte(vma: Vma, old: Pte, change: ProtectionChange): Pte {
   const { flags } = vma;
   let pte = withFlags(withoutFlags(old, PTE_EXEC | PTE_PROTNONE | PTE_WRITE), pageProt(flags));
-  if (change.uffdWp === true) return withFlags(pte, PTE_UFFD_WP);
+  if (change.uffdWp === true) return withFlags(pte, uffdWpBit());
   if (change.uffdWpResolve === true) pte = withoutFlags(pte, PTE_UFFD_WP);
   return canChangePteWritable(flags, pte) ? withFlags(pte, PTE_WRITE) : pte;
 }
@@ -351,6 +354,6 @@ function canChangePteWritable(flags: VmFlags, pte: Pte): boolean {
 }
 
 function changeSavedBit(old: Pte, change: ProtectionChange): Pte {
-  if (change.uffdWp === true) return withFlags(old, PTE_UFFD_WP);
+  if (change.uffdWp === true) return withFlags(old, uffdWpBit());
   return change.uffdWpResolve === true ? withoutFlags(old, PTE_UFFD_WP) : old;
 }

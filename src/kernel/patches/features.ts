@@ -2,27 +2,34 @@
 import {
   _UFFDIO_MOVE,
   _UFFDIO_POISON,
+  UFFD_FEATURE_EXACT_ADDRESS,
+  UFFD_FEATURE_MINOR_HUGETLBFS,
+  UFFD_FEATURE_MINOR_SHMEM,
   UFFD_FEATURE_MOVE,
   UFFD_FEATURE_POISON,
   UFFD_FEATURE_WP_ASYNC,
   UFFD_FEATURE_WP_UNPOPULATED,
+  UFFD_USER_MODE_ONLY,
+  UFFDIO_CONTINUE,
   UFFDIO_MOVE,
   UFFDIO_POISON,
+  UFFDIO_REGISTER_MODE_MINOR,
 } from '../../uapi/userfaultfd.ts';
-import { apiFeatures } from '../fs/userfaultfd-api.ts';
+import { apiFeatures, initializedBit, refusesSecondEarly } from '../fs/userfaultfd-api.ts';
 import { knownIoctl } from '../fs/userfaultfd-ioctl.ts';
-import { rangeIoctls } from '../fs/userfaultfd-register.ts';
-import { type Override, override, type Patch } from '../seam.ts';
+import { minorOnShmem, rangeIoctls, registerModes } from '../fs/userfaultfd-register.ts';
+import { narrow, type Override, override, type Patch } from '../seam.ts';
 import { hasMseal } from '../syscall/mseal.ts';
+import { mayCreate, userfaultfdFlags } from '../syscall/userfaultfd.ts';
 
 function withoutFeature(feature: number): Override {
-  return override(apiFeatures, (previous) => () => previous() & ~feature);
+  return narrow(apiFeatures, (previous) => () => previous() & ~feature);
+}
+function knowsNot(cmd: number): Override {
+  return narrow(knownIoctl, (previous) => (asked) => asked !== cmd && previous(asked));
 }
 function withoutIoctl(cmd: number, bit: number): readonly Override[] {
-  return [
-    override(knownIoctl, (previous) => (asked) => asked !== cmd && previous(asked)),
-    override(rangeIoctls, (previous) => () => previous() & ~(1 << bit)),
-  ];
+  return [knowsNot(cmd), narrow(rangeIoctls, (previous) => () => previous() & ~(1 << bit))];
 }
 
 export const noMove: Patch = {
@@ -38,7 +45,6 @@ export const noWpAsync: Patch = {
   reference: 'd61ea1cb0095',
   versions: '<6.7',
   overrides: [withoutFeature(UFFD_FEATURE_WP_ASYNC)],
-  after: ['no-move'],
 };
 export const noPoison: Patch = {
   name: 'no-poison',
@@ -46,7 +52,6 @@ export const noPoison: Patch = {
   reference: 'fc71884a5f59',
   versions: '<6.6',
   overrides: [withoutFeature(UFFD_FEATURE_POISON), ...withoutIoctl(UFFDIO_POISON, _UFFDIO_POISON)],
-  after: ['no-move', 'no-wp-async'],
 };
 export const noWpUnpopulated: Patch = {
   name: 'no-wp-unpopulated',
@@ -54,7 +59,56 @@ export const noWpUnpopulated: Patch = {
   reference: '2bad466cc9d9',
   versions: '<6.4',
   overrides: [withoutFeature(UFFD_FEATURE_WP_UNPOPULATED)],
-  after: ['no-move', 'no-wp-async', 'no-poison'],
+};
+export const noExactAddress: Patch = {
+  name: 'no-exact-address',
+  title: 'no UFFD_FEATURE_EXACT_ADDRESS: messages give the page of the access',
+  reference: 'UFFDIO_API(2const), since Linux 5.18',
+  versions: '<5.18',
+  overrides: [withoutFeature(UFFD_FEATURE_EXACT_ADDRESS)],
+};
+export const noMinorShmem: Patch = {
+  name: 'no-minor-shmem',
+  title: 'no UFFD_FEATURE_MINOR_SHMEM',
+  reference: 'ioctl_userfaultfd(2), since Linux 5.14',
+  versions: '<5.14',
+  overrides: [withoutFeature(UFFD_FEATURE_MINOR_SHMEM), override(minorOnShmem, () => () => false)],
+};
+export const noMinor: Patch = {
+  name: 'no-minor',
+  title: 'no UFFDIO_REGISTER_MODE_MINOR and no UFFDIO_CONTINUE',
+  reference: 'ioctl_userfaultfd(2), since Linux 5.13',
+  versions: '<5.13',
+  overrides: [
+    withoutFeature(UFFD_FEATURE_MINOR_HUGETLBFS),
+    knowsNot(UFFDIO_CONTINUE),
+    narrow(registerModes, (previous) => () => previous() & ~UFFDIO_REGISTER_MODE_MINOR),
+  ],
+};
+export const noUserModeOnly: Patch = {
+  name: 'no-user-mode-only',
+  title: 'no UFFD_USER_MODE_ONLY',
+  reference: 'userfaultfd(2), since Linux 5.11',
+  versions: '<5.11',
+  overrides: [narrow(userfaultfdFlags, (previous) => () => previous() & ~UFFD_USER_MODE_ONLY)],
+};
+export const anyoneMayCreate: Patch = {
+  name: 'anyone-may-create',
+  title: 'vm.unprivileged_userfaultfd is 1 from the start: everybody may create a userfaultfd',
+  reference: 'd0d4730ac2e4',
+  versions: '<5.11',
+  overrides: [override(mayCreate, () => () => true)],
+};
+export const secondHandshakeEarly: Patch = {
+  name: 'second-handshake-early',
+  title: 'a second UFFDIO_API fails before its struct is read, and leaves it as it is',
+  reference: '22e5fe2a2a27',
+  versions: '<5.15',
+  fixedIn: ['5.10.67'],
+  overrides: [
+    override(refusesSecondEarly, () => (ctx) => ctx.initialized),
+    override(initializedBit, () => () => 0),
+  ],
 };
 export const noMseal: Patch = {
   name: 'no-mseal',

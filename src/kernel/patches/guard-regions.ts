@@ -3,7 +3,7 @@ import { MADV_GUARD_INSTALL, MADV_GUARD_REMOVE } from '../../uapi/mman.ts';
 import { anonVmaAlloc } from '../mm/anon-vma.ts';
 import { anonVmaFirst, guardRestarts, guardRounds } from '../mm/guard.ts';
 import { knownAdvice } from '../mm/madvise.ts';
-import { override, type Patch } from '../seam.ts';
+import { narrow, override, type Patch } from '../seam.ts';
 
 export const noGuardRegions: Patch = {
   name: 'no-guard-regions',
@@ -11,7 +11,7 @@ export const noGuardRegions: Patch = {
   reference: '662df3e5c376',
   versions: '<6.13',
   overrides: [
-    override(
+    narrow(
       knownAdvice,
       (previous) => (behavior) =>
         behavior !== MADV_GUARD_INSTALL && behavior !== MADV_GUARD_REMOVE && previous(behavior),

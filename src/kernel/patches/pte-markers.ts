@@ -5,7 +5,7 @@ import { wpOnFiles } from '../fs/userfaultfd-register.ts';
 import { wpUsesMarkers } from '../mm/mprotect.ts';
 import { firstUnmap } from '../mm/shmem.ts';
 import { installsUffdWp } from '../mm/zap.ts';
-import { override, type Patch } from '../seam.ts';
+import { narrow, override, type Patch } from '../seam.ts';
 
 export const noWpOnFiles: Patch = {
   name: 'no-wp-on-files',
@@ -14,9 +14,8 @@ export const noWpOnFiles: Patch = {
   versions: '<5.19',
   overrides: [
     override(wpOnFiles, () => () => false),
-    override(apiFeatures, (previous) => () => previous() & ~UFFD_FEATURE_WP_HUGETLBFS_SHMEM),
+    narrow(apiFeatures, (previous) => () => previous() & ~UFFD_FEATURE_WP_HUGETLBFS_SHMEM),
   ],
-  after: ['no-move', 'no-wp-async', 'no-poison', 'no-wp-unpopulated'],
 };
 
 /** What the mails of 2021 began with: the bit alone, in entries that may be dropped at any time. */

@@ -17,5 +17,6 @@ export const cowNoFlushPending: Patch = {
     'a write fault copies a page while another hart can still write it through a stale TLB entry',
   reference: '6ce64428d620',
   versions: '<5.12',
+  fixedIn: ['5.10.24'],
   overrides: [override(noFlushPending, () => () => true)],
 };

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Kit } from '../../../test/kernel/kit.ts';
 import { ERRNO_ROWS, errnoRowText, explain } from '../explain.ts';
-import { listProfiles, PROFILES, parseProfile, parseProfiles } from '../profiles.ts';
 import { seams, stackPatches } from '../seam.ts';
 import { mutationPatches, PATCHES, patchByName } from './table.ts';
 
@@ -35,45 +34,6 @@ describe('patches', () => {
     );
     expect(patchByName('without-mfill.slotFree')?.title).toContain('under PTL');
     expect(patchByName('nothing')).toBeNull();
-  });
-});
-
-describe('profiles', () => {
-  test.each(PROFILES.map((p) => p.version))('%s stacks', (version) => {
-    const profile = parseProfile(version);
-    if (typeof profile === 'string') throw new Error(profile);
-    expect(typeof stackPatches(profile.patches)).not.toBe('string');
-  });
-  test('6.1 offers the features and ioctls of 6.1', () => {
-    const profile = parseProfile('6.1/x86-64');
-    if (typeof profile === 'string') throw new Error(profile);
-    expect(profile.title).toBe('6.1 (partial)');
-    const kit = new Kit(profile.patches);
-    const fd = kit.uffd();
-    kit.map(0, 1);
-    const { out } = kit.ioctl(fd, 'REGISTER', { ...kit.range(0, 1), mode: 3 });
-    expect(out['ioctls']).toBe(0x5c);
-    expect(kit.ioctl(fd, 'POISON', kit.range(0, 1)).result).toBe('EINVAL');
-    const again = kit.ioctl(fd, 'API', { api: 0xaa, features: 1 << 13 });
-    expect(again.result).toBe('EINVAL');
-    kit.ioctl(fd, 'ZEROPAGE', kit.range(0, 1));
-    expect(kit.load(0)).toBe(0);
-    expect(kit.census()).toBeNull();
-  });
-  test.each([
-    ['5.4', 'unknown profile 5.4: there are 6.18, 6.1'],
-    ['6.18/riscv64', 'not yet: profile 6.18/riscv64; x86-64 behaviour is what is modelled so far'],
-    ['6.18/vax', 'unknown architecture vax in profile 6.18/vax: there is x86-64'],
-    ['6.18/x86-64/1', 'unknown profile 6.18/x86-64/1: there are 6.18, 6.1'],
-    ['', 'unknown profile : there are 6.18, 6.1'],
-  ])('%s is refused in one line', (text, expected) => {
-    expect(parseProfile(text)).toBe(expected);
-  });
-  test('a list, or all', () => {
-    expect(parseProfiles('all')).toEqual(PROFILES);
-    expect(parseProfiles('6.1, 6.18, 6.1')).toEqual([PROFILES[1], PROFILES[0]]);
-    expect(parseProfiles('6.1,nope')).toContain('unknown profile nope');
-    expect(listProfiles()).toContain('6.1 (partial)');
   });
 });
 

@@ -1,6 +1,26 @@
 /** Every patch there is, and the ones that remove a single re-validation. */
 import { type AnyFunction, type Patch, seams } from '../seam.ts';
-import { noMove, noMseal, noPoison, noWpAsync, noWpUnpopulated } from './features.ts';
+import { noCollapse, noDontneedLocked, noPopulate } from './advice.ts';
+import {
+  archFeaturesAccepted,
+  arm64NoWp,
+  riscv64NoMinor,
+  riscv64NoWp,
+  wpWithoutEffect,
+} from './architectures.ts';
+import {
+  anyoneMayCreate,
+  noExactAddress,
+  noMinor,
+  noMinorShmem,
+  noMove,
+  noMseal,
+  noPoison,
+  noUserModeOnly,
+  noWpAsync,
+  noWpUnpopulated,
+  secondHandshakeEarly,
+} from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
@@ -15,12 +35,14 @@ import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
 
+/** Profiles take from here every patch whose `versions` are theirs: a line here is all that a new patch needs. */
 export const PATCHES: readonly Patch[] = [
   unregisterAnyCtx,
   mremapOneVma,
   noMadviseVmaLocks,
   noPtReclaim,
   noMseal,
+  noGuardRegions,
   noFillVmaLocks,
   mmapChangingUnlocked,
   noMove,
@@ -29,9 +51,22 @@ export const PATCHES: readonly Patch[] = [
   wpOneVma,
   noWpUnpopulated,
   noVmaLocks,
-  wpNoFlush,
+  noCollapse,
+  noExactAddress,
+  noDontneedLocked,
+  secondHandshakeEarly,
+  noMinorShmem,
+  noPopulate,
+  noMinor,
   cowNoFlushPending,
-  noGuardRegions,
+  noUserModeOnly,
+  anyoneMayCreate,
+  arm64NoWp,
+  riscv64NoWp,
+  riscv64NoMinor,
+  wpWithoutEffect,
+  archFeaturesAccepted,
+  wpNoFlush,
   guardAnonVmaLate,
   guardEagain,
   anonVmaFails,
