@@ -32,6 +32,7 @@ const HEAD = `#define _GNU_SOURCE
 static char *A = (char *)0x${ARENA.toString(16)}; /* page 24 begins a page-table page */
 static unsigned source[9 * 1024] __attribute__((aligned(4096)));
 static int uffd[2] = {-1, -1};
+static int file; /* a memfd of 8 pages */
 static __thread sigjmp_buf back;
 static char *structs; /* where ioctls find their struct when that is in the arena */
 
@@ -87,6 +88,8 @@ int main(void) {
   sigaction(SIGBUS, &action, NULL);
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   for (unsigned i = 0; i < 9 * 1024; i++) source[i] = 0xc0000000u + i;
+  file = syscall(SYS_memfd_create, "f", 0);
+  if (ftruncate(file, 8 * 4096)) return 1;
 `;
 const TAIL = `  state();
   return 0;
@@ -167,6 +170,19 @@ function statement({ op, args }: Operation, i: number): string {
         op,
         `syscall(SYS_mremap, ${place(a)}, ${size(b)}, ${size(c)}, ${hex(d)}, ${place(e)})`,
       );
+    case 'mapfile':
+      return shown(
+        'mmap',
+        `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(e < 0 ? d | 0x20 : d)}, ${e < 0 ? -1 : 'file'}, ${size(Math.max(0, e) * PAGE_SIZE)})`,
+      );
+    case 'truncate':
+      return shown('ftruncate', `ftruncate(file, ${size(a)})`);
+    case 'fallocate':
+      return shown(op, `fallocate(file, ${a}, ${size(b)}, ${size(c)})`);
+    case 'pwrite':
+      return `{ unsigned v = ${b}; show("pwrite", pwrite(file, &v, 4, ${size(a)})); }`;
+    case 'pread':
+      return `{ unsigned v = 0; show("pread", pread(file, &v, 4, ${size(a)})); printf("  %x\\n", v); }`;
     case 'munmap':
       return shown(op, `munmap(${place(a)}, ${size(b)})`);
     case 'mprotect':

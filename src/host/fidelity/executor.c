@@ -277,6 +277,35 @@ static void resident(void *start, size_t size) {
   say("\n");
 }
 
+/* The memfd of the program, far above the descriptors that others get. */
+static int file_fd = -1;
+
+static void open_file(void) {
+  int fd = syscall(SYS_memfd_create, "f", 0);
+  file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 200);
+  if (file_fd < 0 || ftruncate(file_fd, 8 * PAGE) != 0) _exit(95);
+  close(fd);
+}
+
+static int file_call(const struct op *o) {
+  const long *a = o->arg;
+  if (IS("mapfile")) {
+    int flags = a[4] < 0 ? a[3] | MAP_ANONYMOUS : a[3];
+    int fd = a[4] < 0 ? -1 : file_fd;
+    say_address(mmap(place(a[0]), a[1], a[2], flags, fd, a[4] < 0 ? 0 : a[4] * PAGE), a[1]);
+  } else if (IS("truncate")) say_number(ftruncate(file_fd, a[0]));
+  else if (IS("fallocate")) say_number(fallocate(file_fd, a[0], a[1], a[2]));
+  else if (IS("pwrite")) {
+    unsigned value = a[1];
+    say_number(pwrite(file_fd, &value, 4, a[0]));
+  } else if (IS("pread")) {
+    unsigned value = 0;
+    int got = pread(file_fd, &value, 4, a[0]);
+    say("= %d %x\n", got < 0 ? -errno : got, value);
+  } else return 0;
+  return 1;
+}
+
 static void perform(const struct op *o) {
   const long *a = o->arg;
   if (IS("mmap")) say_address(mmap(place(a[0]), a[1], a[2], a[3], -1, 0), a[1]);
@@ -298,7 +327,7 @@ static void perform(const struct op *o) {
   else if (IS("fork")) fork_sleeper();
   else if (IS("load")) load(a[0]);
   else if (IS("store")) store(a[0], a[1]);
-  else if (!userfault(o)) say("= unknown operation %s\n", o->name);
+  else if (!file_call(o) && !userfault(o)) say("= unknown operation %s\n", o->name);
 }
 
 /* The arena's mappings out of smaps: "0-3 rss 1 rd wr mr mw me ac;" in pages. */
@@ -561,6 +590,7 @@ static void run_program(void) {
   sigaction(SIGBUS, &action, NULL);
   alarm(5);
   open_proc();
+  open_file();
   finish(perform_all());
 }
 

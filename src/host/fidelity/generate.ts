@@ -17,6 +17,8 @@ import {
   SOURCE_PAGES,
 } from './operations.ts';
 
+/** Pages that the program's memfd has at first. */
+const FILE_PAGES = 8;
 const PRIVATE_ANONYMOUS = 0x22;
 const MAP_FIXED = 0x10;
 const MAP_GROWSDOWN = 0x100;
@@ -40,6 +42,7 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   'madvise',
   'munmap',
   'mmap',
+  'mapfile',
   'mremap',
   'brk',
   'fork',
@@ -134,10 +137,10 @@ class Draw {
       const count = size > 0 && size < TOO_LONG ? Math.ceil(size / PAGE_SIZE) : 0;
       return Array.from({ length: count }, (_, i) => first + i);
     };
-    if (op === 'mmap' || op === 'munmap') {
+    if (op === 'mmap' || op === 'mapfile' || op === 'munmap') {
       for (const page of pages(a, b)) {
-        if (op === 'mmap') this.#mapped.add(page);
-        else this.#mapped.delete(page);
+        if (op === 'munmap') this.#mapped.delete(page);
+        else this.#mapped.add(page);
         this.#registered.delete(page);
       }
     } else if (op === 'register' && (d & ~3) === 0) {
@@ -153,6 +156,12 @@ class Draw {
     switch (op) {
       case 'mmap':
         return this.#mmap();
+      case 'mapfile':
+      case 'truncate':
+      case 'fallocate':
+      case 'pwrite':
+      case 'pread':
+        return this.#file(op);
       case 'munmap':
         return { op, args: this.#range() };
       case 'mprotect':
@@ -236,6 +245,35 @@ class Draw {
     if (this.#chance(50)) flags |= this.#pick([4, 8, 0x800, 0x10000, 0x200000]);
     const [start = 0, size = 0] = this.#range('any', 24);
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
+  }
+
+  #file(op: string): Operation {
+    const offset = this.#prng.below(FILE_PAGES + 3) * PAGE_SIZE;
+    const within = this.#chance(4) ? this.#pick([8, 100, PAGE_SIZE - 2]) : 0;
+    switch (op) {
+      case 'mapfile': {
+        let flags = this.#pick([1, 1, 1, 2, 3]) | MAP_FIXED;
+        if (this.#chance(6)) flags |= MAP_POPULATE;
+        if (this.#chance(16)) flags |= this.#pick([MAP_NORESERVE, MAP_STACK, MAP_GROWSDOWN]);
+        const [start = 0, size = 0] = this.#range('any', FILE_PAGES);
+        const from = this.#chance(5) ? -1 : this.#pick([0, 0, 0, 1, 2, 5, FILE_PAGES]);
+        return { op, args: [start, size, this.#prot(), flags, from] };
+      }
+      case 'truncate':
+        return { op, args: [this.#chance(20) ? -1 : offset + within] };
+      case 'fallocate': {
+        const pages = 1 + this.#prng.below(4);
+        const mode = this.#pick([0, 0, 1, 3, 3, 3, 3, 2, 8]);
+        return {
+          op,
+          args: [mode, offset + within, pages * PAGE_SIZE - (this.#chance(4) ? 90 : 0)],
+        };
+      }
+      case 'pwrite':
+        return { op, args: [offset + within, 1 + this.#prng.below(99)] };
+      default:
+        return { op, args: [offset + within] };
+    }
   }
 
   #madvise(): Operation {

@@ -54,6 +54,13 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   msync: ['page', 'size', 'number'],
   mremap: ['page', 'size', 'size', 'mremap-flags', 'page'],
   brk: ['page'],
+  /** A mapping of the program's memfd, which has eight pages at first, from a page of it on; -1: shared anonymous. */
+  mapfile: ['page', 'size', 'prot', 'map-flags', 'number'],
+  truncate: ['size'],
+  fallocate: ['number', 'size', 'size'],
+  /** Four bytes at an offset of the memfd. */
+  pwrite: ['size', 'number'],
+  pread: ['size'],
   load: ['page'],
   store: ['page', 'number'],
   /** A child process that waits until it is switched to; the helper's (`~fork`) does nothing ever. */

@@ -29,6 +29,7 @@ import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
 import { folioUnlockPut, peekFolio } from '../mm/filemap.ts';
+import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,
   shmemEvictInode,
@@ -123,6 +124,7 @@ function* writeShmem(
       }
       writeContent(got.pfn, at % PAGE_SIZE, data.subarray(done, done + chunk));
       if (at + chunk > inode.peekSize()) inode.size = at + chunk;
+      folioMarkDirty(got.pfn);
       folioUnlockPut(got.pfn);
       done += chunk;
     }

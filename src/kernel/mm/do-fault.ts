@@ -30,7 +30,7 @@ import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
-import { folioAddFileRmap, folioAddNewAnonRmap, linearPageIndex } from './rmap.ts';
+import { folioAddFileRmap, folioAddNewAnonRmap, folioMarkDirty, linearPageIndex } from './rmap.ts';
 import { shmemFault } from './shmem.ts';
 import {
   FAULT_FLAG_WRITE,
@@ -99,6 +99,7 @@ function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<boolean> {
     if (pteUffdWpAny(vmf.orig)) entry = mkUffdWp(entry);
     if (anon) folioAddNewAnonRmap(pfn, vma, vmf.address);
     else folioAddFileRmap(pfn, vma);
+    if (write && !anon) folioMarkDirty(pfn);
     setPte(slot, entry);
   }
   unlock(ptl);

@@ -53,6 +53,7 @@ import {
   VM_DONTCOPY,
   VM_LOCKED,
   VM_LOCKONFAULT,
+  VM_MAYBE_GUARD,
   VM_PFNMAP,
   VM_SHARED,
   VM_UFFD_WP,
@@ -141,9 +142,10 @@ export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
   return 0;
 }
 
-/** A VMA that has no anon_vma and carries no write-protection holds nothing private. @linux vma_needs_copy */
+/** A VMA without anon_vma, write-protection and guards holds nothing private. @linux vma_needs_copy */
 function vmaNeedsCopy(dst: Vma, src: Vma): boolean {
-  return has(dst.flags, VM_UFFD_WP) || has(src.flags, VM_PFNMAP) || src.anonVma !== null;
+  if (has(dst.flags, VM_UFFD_WP) || src.anonVma !== null) return true;
+  return has(src.flags, (VM_PFNMAP | VM_MAYBE_GUARD) as VmFlags);
 }
 
 /** One table, one step under both locks. @linux copy_pte_range */

@@ -172,7 +172,7 @@ export const ADVICE: readonly Advice[] = [
     'MADV_PAGEOUT',
     MADV_PAGEOUT,
     'lru',
-    'there is no swap yet: drops clean pages of MADV_FREE only',
+    'there is no swap yet: drops clean pages of MADV_FREE and of files, unmaps shared memory',
   ),
   row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),

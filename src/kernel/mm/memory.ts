@@ -45,7 +45,7 @@ import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
-import { folioAddNewAnonRmap, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
+import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
   FAULT_FLAG_UNSHARE,
@@ -235,7 +235,10 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
   const old = ptePfn(vmf.orig);
   if (has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags)) {
     // Somebody wanted to hear of the first write, and now has. @linux wp_page_shared
-    if (!unshare) wpPageReuse(vmf);
+    if (!unshare) {
+      folioMarkDirty(old);
+      wpPageReuse(vmf);
+    }
     unlock(ptl);
     return VM_FAULT_NONE;
   }

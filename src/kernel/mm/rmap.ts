@@ -10,6 +10,7 @@ import {
   GUP_PIN_COUNTING_BIAS,
   PG_ANON,
   PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
   PG_SWAPBACKED,
 } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
@@ -63,6 +64,14 @@ export function folioTryDupAnonRmap(pfn: Pfn, dst: Vma, src: Vma): boolean {
 export function folioAddFileRmap(pfn: Pfn, vma: Vma): void {
   machine.frames.addMapcount(pfn, 1);
   vma.mm.rss.shmem++;
+}
+
+/**
+ * Remembers that a page of a file holds more than zeroes nobody wrote. Hardware notes writes in entries only: whoever
+ * takes an entry away passes that on. @linux folio_mark_dirty
+ */
+export function folioMarkDirty(pfn: Pfn): void {
+  if (!machine.frames.hasFlag(pfn, PG_DIRTY)) machine.frames.setFlag(pfn, PG_DIRTY);
 }
 
 /** A forked child's mapping of a page of a file. Requires: both page-table locks. @linux folio_dup_file_rmap_pte */

@@ -348,3 +348,32 @@ describe('calls that change or look at mappings', () => {
     expect(kit.call('msync', A, 3 * P, 4)).toBe(0);
   });
 });
+
+describe('what 6.18 does without swap', () => {
+  const PAGEOUT = 21;
+
+  test('MADV_PAGEOUT unmaps shared memory: what was written stays cached, what was only read is dropped', () => {
+    const fd = kit.memfd(2);
+    kit.mapFile(fd, 0, 2, MAP_SHARED);
+    kit.load(0);
+    kit.store(1, 5);
+    expect(kit.advise(0, 2, PAGEOUT)).toBe(0);
+    expect(kit.slots(0, 2)).toEqual(['none', 'none']);
+    expect(kit.call('lseek', fd, 0, 3)).toBe(P);
+    expect(kit.load(1)).toBe(5);
+  });
+
+  test('guards in memory of a file need no anon_vma: parts merge again, and fork copies them', () => {
+    const fd = kit.memfd(3);
+    kit.mapFile(fd, 0, 3, MAP_SHARED);
+    kit.advise(1, 1, 16);
+    expect(kit.advise(0, 3, 102)).toBe(0);
+    kit.advise(1, 1, 17);
+    expect(drawMaps(kit.task, A, 3)).toBe('AAA');
+    const child = kit.alone(forkTask(kit.task, { name: 'child', hart: 1, owner: 1 }));
+    if (typeof child === 'number') throw new Error('fork');
+    expect(decodePte(peekPte(child.mmOrDie, A))).toMatchObject({ kind: 'marker', marks: 'guard' });
+    kit.alone(mmput(child.mmOrDie));
+    child.mm = null;
+  });
+});

@@ -31,6 +31,7 @@ import {
   unmapMappingFolio,
   unmapMappingRange,
 } from './filemap.ts';
+import { folioMarkDirty } from './rmap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_RETRY_NOWAIT,
@@ -102,7 +103,8 @@ export function* shmemGetFolio(
       }
       yield* folioLock(found);
       if (folioStillCached(mapping, index, found)) {
-        if (sgp !== 'read' && sgp !== 'falloc') folioMarkUptodate(found);
+        // A second fallocate makes good what the first one promised.
+        if (sgp !== 'read') folioMarkUptodate(found);
         return { kind: 'folio', pfn: found };
       }
       folioUnlockPut(found);
@@ -251,6 +253,7 @@ function* zeroPart(inode: Inode, from: number, to: number): Steps<void> {
   if (from >= to) return;
   const pfn = yield* filemapLockFolio(inode.mapping, Math.floor(from / PAGE_SIZE));
   if (pfn === 0) return;
+  folioMarkDirty(pfn);
   const { frames } = machine;
   const start = from % PAGE_SIZE;
   const length = Math.min(to - from, frames.contentBytes - start);
@@ -274,7 +277,10 @@ export function* shmemAllocate(
   for (let i = Math.floor(offset / PAGE_SIZE); i < Math.ceil(end / PAGE_SIZE); i++) {
     const got = yield* shmemGetFolio(inode, i, 'falloc', null);
     if (got.kind === 'error') return -got.errno;
-    if (got.kind === 'folio') folioUnlockPut(got.pfn);
+    if (got.kind === 'folio') {
+      folioMarkDirty(got.pfn);
+      folioUnlockPut(got.pfn);
+    }
   }
   if (!keepSize && end > inode.size) {
     if (sched.wants()) yield* access('set size', inode.sizeCell, WRITE);

@@ -14,6 +14,7 @@ import {
   PTE_MARKER_UFFD_WP,
   PTE_NONE,
   type Pte,
+  pteDirty,
   pteIsTable,
   pteKind,
   pteMarker,
@@ -41,7 +42,7 @@ import {
   pudSlot,
   skipMissing,
 } from './pgtable.ts';
-import { folioRemoveRmap } from './rmap.ts';
+import { folioMarkDirty, folioRemoveRmap } from './rmap.ts';
 import { has, VM_UFFD_WP } from './vm-flags.ts';
 
 /** @linux include/linux/mm.h struct zap_details */
@@ -155,6 +156,7 @@ function zapPresentPte(
   if (!pteSpecial(pte)) {
     const anon = vma.file === null || machine.frames.hasFlag(pfn, PG_ANON);
     if (anon && details.evenCows === false) return pte;
+    if (!anon && pteDirty(pte)) folioMarkDirty(pfn);
     folioRemoveRmap(pfn, vma);
     tlb.pages.push(pfn);
   }
