@@ -170,19 +170,6 @@ function statement({ op, args }: Operation, i: number): string {
         op,
         `syscall(SYS_mremap, ${place(a)}, ${size(b)}, ${size(c)}, ${hex(d)}, ${place(e)})`,
       );
-    case 'mapfile':
-      return shown(
-        'mmap',
-        `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(e < 0 ? d | 0x20 : d)}, ${e < 0 ? -1 : 'file'}, ${size(Math.max(0, e) * PAGE_SIZE)})`,
-      );
-    case 'truncate':
-      return shown('ftruncate', `ftruncate(file, ${size(a)})`);
-    case 'fallocate':
-      return shown(op, `fallocate(file, ${a}, ${size(b)}, ${size(c)})`);
-    case 'pwrite':
-      return `{ unsigned v = ${b}; show("pwrite", pwrite(file, &v, 4, ${size(a)})); }`;
-    case 'pread':
-      return `{ unsigned v = 0; show("pread", pread(file, &v, 4, ${size(a)})); printf("  %x\\n", v); }`;
     case 'munmap':
       return shown(op, `munmap(${place(a)}, ${size(b)})`);
     case 'mprotect':
@@ -229,7 +216,29 @@ function statement({ op, args }: Operation, i: number): string {
     case 'close':
       return shown(op, `close(uffd[${a}])`);
     default:
-      return ioctl(op, args);
+      return fileCall(op, args) ?? ioctl(op, args);
+  }
+}
+
+/** A call on the program's memfd, or null. */
+function fileCall(op: string, args: readonly number[]): string | null {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
+  switch (op) {
+    case 'mapfile':
+      return shown(
+        'mmap',
+        `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(e < 0 ? d | 0x20 : d)}, ${e < 0 ? -1 : 'file'}, ${size(Math.max(0, e) * PAGE_SIZE)})`,
+      );
+    case 'truncate':
+      return shown('ftruncate', `ftruncate(file, ${size(a)})`);
+    case 'fallocate':
+      return shown(op, `fallocate(file, ${a}, ${size(b)}, ${size(c)})`);
+    case 'pwrite':
+      return `{ unsigned v = ${b}; show("pwrite", pwrite(file, &v, 4, ${size(a)})); }`;
+    case 'pread':
+      return `{ unsigned v = 0; show("pread", pread(file, &v, 4, ${size(a)})); printf("  %x\\n", v); }`;
+    default:
+      return null;
   }
 }
 
