@@ -69,3 +69,8 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   structs: 1,
   close: 1,
 };
+
+/** Whether an operation is one on the program's memfd. */
+export function isFileCall(op: string): boolean {
+  return FAMILIES.file.some((name) => name === op);
+}

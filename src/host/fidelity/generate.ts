@@ -6,7 +6,7 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { FAMILIES, type Family, WEIGHTS } from './families.ts';
+import { FAMILIES, type Family, isFileCall, WEIGHTS } from './families.ts';
 import {
   ARENA_PAGES,
   HEAP_PAGE,
@@ -156,12 +156,6 @@ class Draw {
     switch (op) {
       case 'mmap':
         return this.#mmap();
-      case 'mapfile':
-      case 'truncate':
-      case 'fallocate':
-      case 'pwrite':
-      case 'pread':
-        return this.#file(op);
       case 'munmap':
         return { op, args: this.#range() };
       case 'mprotect':
@@ -194,7 +188,7 @@ class Draw {
       case 'switch':
         return { op, args: [this.#prng.below(2)] };
       default:
-        return this.#userfault(op);
+        return isFileCall(op) ? this.#file(op) : this.#userfault(op);
     }
   }
 

@@ -14,6 +14,8 @@ import { type Geometry, PAGE_SIZE, REAL_GEOMETRY } from '../../machine/geometry.
 import type { Steps } from '../../sched/op.ts';
 import type { Oracle } from '../../sched/sched.ts';
 import type { Thread } from '../../sched/thread.ts';
+import { isFileCall } from './families.ts';
+import { fileCall, makeFile } from './model-file.ts';
 import {
   ARENA,
   ARENA_PAGES,
@@ -42,7 +44,6 @@ const FIRST: Oracle = {
   stepped: () => undefined,
 };
 const HELPER_STEPS = 100_000;
-const FILE_PAGES = 8;
 const MAP_ANONYMOUS = 0x20;
 
 /**
@@ -76,9 +77,7 @@ class Model {
     const task = createProcess(this.#world, { name: 'program', hart: 0, owner: 0 });
     task.scratch = scratchWindow();
     this.#world.setupTask = task;
-    task.scratch.set([0x66, 0], BUFFER_AT - SCRATCH_BASE);
-    this.#file = this.#alone(this.#call(task, 'memfd_create', [BUFFER_AT, 0]));
-    this.#alone(this.#call(task, 'ftruncate', [this.#file, FILE_PAGES * PAGE_SIZE]));
+    this.#file = this.#alone(makeFile(task));
     const mm = task.mmOrDie;
     mm.startBrk = ARENA + HEAP_PAGE * PAGE_SIZE;
     mm.brk = mm.startBrk;
@@ -200,43 +199,23 @@ class Model {
         const child = yield* forkTask(task, { name: 'sleeper', hart: 1, owner: 1 });
         return typeof child === 'number' ? String(child) : '0';
       }
-      case 'mapfile':
-      case 'truncate':
-      case 'fallocate':
-      case 'pwrite':
-      case 'pread':
-        return yield* this.#fileCall(task, op, args);
       case 'load':
         return accessText(yield* userLoad(task, place(a), 4));
       case 'store':
         return accessText(yield* userStore(task, place(a), 4, b));
       default:
-        return yield* this.#userfault(task, op, args);
+        return isFileCall(op)
+          ? yield* this.#fileCall(task, op, args)
+          : yield* this.#userfault(task, op, args);
     }
   }
 
   *#fileCall(task: Task, op: string, args: readonly number[]): Steps<string> {
+    if (op !== 'mapfile') return yield* fileCall(task, this.#file, op, args);
     const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
-    const fd = this.#file;
-    switch (op) {
-      case 'mapfile': {
-        const [how, file, from] = e < 0 ? [d | MAP_ANONYMOUS, -1, 0] : [d, fd, e * PAGE_SIZE];
-        const result = yield* this.#call(task, 'mmap', [place(a), b, c, how, file, from]);
-        return yield* this.#address(task, result, b);
-      }
-      case 'truncate':
-        return String(yield* this.#call(task, 'ftruncate', [fd, a]));
-      case 'fallocate':
-        return String(yield* this.#call(task, 'fallocate', [fd, a, b, c]));
-      case 'pwrite':
-        word(task).setUint32(0, b, true);
-        return String(yield* this.#call(task, 'pwrite64', [fd, BUFFER_AT, 4, a]));
-      default: {
-        word(task).setUint32(0, 0, true);
-        const got = yield* this.#call(task, 'pread64', [fd, BUFFER_AT, 4, a]);
-        return `${got} ${word(task).getUint32(0, true).toString(16)}`;
-      }
-    }
+    const [how, fd, from] = e < 0 ? [d | MAP_ANONYMOUS, -1, 0] : [d, this.#file, e * PAGE_SIZE];
+    const result = yield* this.#call(task, 'mmap', [place(a), b, c, how, fd, from]);
+    return yield* this.#address(task, result, b);
   }
 
   /** An address as a result; what came to lie outside the arena is unmapped again. */
@@ -398,10 +377,4 @@ function accessText(result: number | FaultSignal | null): string {
   if (result === null) return '0';
   if (typeof result === 'number') return `0x${result.toString(16)}`;
   return `${result.signal} ${result.code} ${offsetText(result.address)}`;
-}
-
-/** The first bytes of the buffer that calls read and write. */
-function word(task: Task): DataView {
-  const { buffer, byteOffset } = must(task.scratch, 'scratch');
-  return new DataView(buffer, byteOffset + BUFFER_AT - SCRATCH_BASE);
 }

@@ -83,10 +83,10 @@ export function* unmapPageRange(
   details: ZapDetails,
 ): Steps<void> {
   const { mm } = vma;
-  mm.hiwaterRss = Math.max(mm.hiwaterRss, mm.rss.anon + mm.rss.file + mm.rss.shmem);
   tlb.walked(start, end);
   let address = skipMissing(mm, start, end);
   while (address < end) {
+    mm.hiwaterRss = Math.max(mm.hiwaterRss, mm.rss.anon + mm.rss.file + mm.rss.shmem);
     const next = pmdAddrEnd(address, end);
     yield* zapPteRange(tlb, vma, address, next, details);
     address = skipMissing(mm, next, end);
