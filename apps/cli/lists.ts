@@ -1,12 +1,12 @@
 /** `faultline profiles`, `faultline patches`, `faultline explain`: what the kernel's own tables say. */
 import type { Command } from 'commander';
-import { ERRNO_ROWS, errnoRowText, explain } from '../../src/kernel/explain.ts';
+import { errnoRowText, explain, explainedCalls, knownCall } from '../../src/kernel/explain.ts';
+import { UFFD_IOCTLS } from '../../src/kernel/fs/userfaultfd-ioctl.ts';
 import { mutationPatches, PATCHES } from '../../src/kernel/patches/table.ts';
 import { listProfiles } from '../../src/kernel/profile-table.ts';
 import type { Patch } from '../../src/kernel/seam.ts';
-import { syscallByName } from '../../src/kernel/syscall/dispatch.ts';
 import { didYouMean } from '../../src/litmus/error.ts';
-import { errnoValue } from '../../src/uapi/errno.ts';
+import { ERRNO_NAMES, errnoValue } from '../../src/uapi/errno.ts';
 
 const STATUS_BAD_INPUT = 2;
 
@@ -44,23 +44,22 @@ function patchesText(): string {
 
 function explainCommand(errno: string, call: string): void {
   const value = errnoValue(errno.toUpperCase());
-  const calls = [...new Set(ERRNO_ROWS.map((r) => r.call))];
   if (value === undefined) {
-    refuse(`no error is called ${errno}`);
+    const hint = didYouMean(errno.toUpperCase(), ERRNO_NAMES, 'they look like EINVAL');
+    refuse(`no error is called ${errno}: ${hint}`);
     return;
   }
-  if (!calls.some((c) => c.toLowerCase() === call.toLowerCase())) {
-    if (syscallByName(call.toLowerCase()) !== null) {
-      refuse(`not yet: the checks of ${call} in order; there is ${calls.join(', ')}`);
-    } else {
-      refuse(`no call is known as ${call}: ${didYouMean(call, calls)}`);
-    }
+  const name = knownCall(call);
+  if (name === null) {
+    const later = UFFD_IOCTLS.find((row) => row.name === call.toUpperCase());
+    const hint = didYouMean(call, explainedCalls(), 'docs/coverage.md lists what there is');
+    refuse(later === undefined ? `no call is known as ${call}: ${hint}` : `not yet: ${later.name}`);
     return;
   }
   const rows = explain(value, call);
   const text =
     rows.length === 0
-      ? `no check of ${call} gives ${errno.toUpperCase()}\n`
+      ? `no check of ${name} gives ${errno.toUpperCase()}\n`
       : rows.map((row) => `${errnoRowText(row)}\n`).join('');
   process.stdout.write(text);
 }

@@ -25,6 +25,7 @@ import { MPROTECT_ERRORS } from './mm/mprotect.ts';
 import { MREMAP_ERRORS } from './mm/mremap.ts';
 import { MSEAL_ERRORS } from './mm/mseal.ts';
 import { MUNMAP_ERRORS } from './mm/munmap.ts';
+import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
@@ -56,12 +57,29 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   SEAL_ERRORS,
   FTRUNCATE_ERRORS,
   FALLOCATE_ERRORS,
-].flatMap((table): readonly ErrnoRow[] => Object.values(table));
+]
+  .flatMap((table): readonly ErrnoRow[] => Object.values(table))
+  .concat(OTHER_ERRNOS);
+
+/** The name under which a call's checks stand, or null: any case, and calls that share their checks. */
+export function knownCall(call: string): string | null {
+  const wanted = call.toLowerCase();
+  const same = SAME_CHECKS[wanted] ?? wanted;
+  const names = [...ERRNO_ROWS.map((r) => r.call), ...NEVER_FAILS];
+  return names.find((name) => name.toLowerCase() === same) ?? null;
+}
+
+/** Every call that `explain` knows. */
+export function explainedCalls(): string[] {
+  return [
+    ...new Set([...ERRNO_ROWS.map((r) => r.call), ...Object.keys(SAME_CHECKS), ...NEVER_FAILS]),
+  ];
+}
 
 /** The checks of a call that give an errno. @param call any case: `uffdio_copy`, `userfaultfd` */
 export function explain(errno: number, call: string): readonly ErrnoRow[] {
-  const wanted = call.toLowerCase();
-  return ERRNO_ROWS.filter((r) => r.errno === errno && r.call.toLowerCase() === wanted);
+  const name = knownCall(call);
+  return ERRNO_ROWS.filter((r) => r.errno === errno && r.call === name);
 }
 
 /** `UFFDIO_COPY 3 EINVAL: the source range …`. */

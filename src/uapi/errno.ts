@@ -89,6 +89,9 @@ const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(TABLE).map(([n
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;
 }
+/** Every name there is. */
+export const ERRNO_NAMES: readonly string[] = Object.keys(TABLE);
+
 /** 22 for `EINVAL`, undefined for anything that is no errno name. */
 export function errnoValue(name: string): number | undefined {
   return Object.hasOwn(TABLE, name) ? TABLE[name as ErrnoName] : undefined;

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Kit } from '../../../test/kernel/kit.ts';
-import { ERRNO_ROWS, errnoRowText, explain } from '../explain.ts';
+import { ERRNO_ROWS, errnoRowText, explain, explainedCalls, knownCall } from '../explain.ts';
+import { UFFD_IOCTLS } from '../fs/userfaultfd-ioctl.ts';
 import { seams, stackPatches } from '../seam.ts';
+import { NEVER_FAILS } from '../syscall/errnos.ts';
+import { SYSCALLS } from '../syscall/table.ts';
 import { mutationPatches, PATCHES, patchByName } from './table.ts';
 
 describe('patches', () => {
@@ -51,6 +54,21 @@ describe('errors as data', () => {
     const rows = explain(11, 'uffdio_copy');
     expect(rows.map((r) => r.order)).toEqual([1, 8, 15, 21]);
     expect(errnoRowText(rows[0] ?? ERRNO_ROWS[0] ?? fail())).toMatch(/^UFFDIO_COPY 1 EAGAIN: /);
+  });
+  test('every call has rows, shares those of another, or never fails', () => {
+    const without = [...SYSCALLS, ...UFFD_IOCTLS.filter((row) => row.handler !== null)]
+      .map((row) => row.name)
+      .filter((name) => knownCall(name) === null);
+    expect(without).toEqual([]);
+    for (const name of NEVER_FAILS) expect(ERRNO_ROWS.some((r) => r.call === name)).toBe(false);
+  });
+  test('calls that share their checks, and calls that there are not', () => {
+    expect(knownCall('MUNLOCK')).toBe('mlock');
+    expect(explain(1, 'mlock2')).toEqual(explain(1, 'mlock'));
+    expect(knownCall('uffdio_register')).toBe('UFFDIO_REGISTER');
+    expect(knownCall('frobnicate')).toBeNull();
+    expect(explain(22, 'frobnicate')).toEqual([]);
+    expect(explainedCalls()).toContain('mlock2');
   });
   test('the task remembers why its call failed', () => {
     const kit = new Kit();
