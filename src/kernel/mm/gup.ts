@@ -75,7 +75,7 @@ export function* faultInRange(
 }
 
 /** Reads want PROT_READ itself, unlike those of a hart (measured on 6.18). @linux check_vma_flags */
-function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
+export function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
   if (has(vma.flags, (VM_IO | VM_PFNMAP) as VmFlags)) return -EINVAL;
   const reads = (flags & FAULT_FLAG_WRITE) === 0;
   if (reads && !force && !has(vma.flags, VM_READ)) return -EINVAL;
@@ -92,13 +92,13 @@ export function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boole
   return !write || pteWrite(pte);
 }
 
-function killed(): boolean {
+export function killed(): boolean {
   const { thread } = world.current;
   return thread !== null && interrupts(thread, 'killable');
 }
 
 /** @linux vm_fault_to_errno */
-function faultErrno(result: VmFault): number {
+export function faultErrno(result: VmFault): number {
   if (result === VM_FAULT_NONE) return 0;
   if (faultHas(result, VM_FAULT_OOM)) return -ENOMEM;
   return faultHas(result, VM_FAULT_HWPOISON) ? -EHWPOISON : -EFAULT;

@@ -34,6 +34,7 @@ import {
   VM_DONTEXPAND,
   VM_LOCKED,
   VM_LOCKONFAULT,
+  VM_MAYSHARE,
   VM_PFNMAP,
   VM_SEALED,
   VM_SHARED,
@@ -181,7 +182,9 @@ function checkVma(remap: Remap, vma: Vma): number {
     if (!grows) return 0;
   }
   const fixedSize = has(vma.flags, (VM_DONTEXPAND | VM_PFNMAP) as VmFlags);
-  if (oldLength === 0 && !has(vma.flags, VM_SHARED)) return fail(E.zeroPrivate);
+  if (oldLength === 0 && !has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags)) {
+    return fail(E.zeroPrivate);
+  }
   if ((flags & MREMAP_DONTUNMAP) !== 0 && fixedSize) return fail(E.dontUnmapKind);
   // The tail that a shrink unmaps may reach beyond the mapping (measured on 6.18).
   // Register values are signed here: a negative length is the longest.

@@ -3,11 +3,19 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EINTR } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
-import { faultInRange, followPage } from './gup.ts';
+import { faultErrno, followPage, killed, vmaRefuses } from './gup.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from './mmap-lock.ts';
-import { FAULT_FLAG_WRITE, faultHas, VM_FAULT_ERROR } from './vm-fault.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_WRITE,
+  type FaultFlags,
+  faultHas,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
+} from './vm-fault.ts';
 import {
   has,
   VM_IO,
@@ -22,7 +30,7 @@ import {
  * Faults in every page of [start, end), for writing where that is private and allowed; nothing of mappings that are
  * locked page by page as they are touched.
  * @param ignoresErrors mmap has succeeded already and mlockall does not care: go on with the next mapping
- * @returns 0, or the negative errno of the first page that cannot be had (see faultInRange)
+ * @returns 0, or the negative errno of the first page that cannot be had
  * Requires: no lock of the mm.
  */
 export function* mmPopulate(mm: Mm, start: Vaddr, end: Vaddr, ignoresErrors = true): Steps<number> {
@@ -30,16 +38,42 @@ export function* mmPopulate(mm: Mm, start: Vaddr, end: Vaddr, ignoresErrors = tr
   while (address < end) {
     yield* mmapReadLock(mm);
     const vma = mm.vmas.findFrom(address);
-    mmapReadUnlock(mm);
-    if (vma === null || vma.start >= end) return 0;
+    if (vma === null || vma.start >= end) {
+      mmapReadUnlock(mm);
+      return 0;
+    }
     const from = Math.max(address, vma.start);
-    address = Math.min(end, vma.end);
-    if (has(vma.flags, (VM_IO | VM_PFNMAP | VM_LOCKONFAULT) as VmFlags)) continue;
-    const write = has(vma.flags, VM_WRITE) && !has(vma.flags, VM_SHARED);
-    const error = yield* faultInRange(mm, from, address, write, true);
+    const [error, reached] = yield* populateVma(vma, from, Math.min(end, vma.end));
     if (error < 0 && (!ignoresErrors || error === -EINTR)) return error;
+    address = reached;
   }
   return 0;
+}
+
+/**
+ * Part of one VMA. A page that had to wait ends it: the VMA may be another one now, with other rights.
+ * @returns 0 or a negative errno, and where to go on
+ * Requires: mmap_lock for reading, which it releases. @linux mm/gup.c populate_vma_page_range
+ */
+function* populateVma(vma: Vma, start: Vaddr, end: Vaddr): Steps<readonly [number, Vaddr]> {
+  const { mm, flags } = vma;
+  const write = has(flags, VM_WRITE) && !has(flags, VM_SHARED);
+  const how = (FAULT_FLAG_ALLOW_RETRY |
+    FAULT_FLAG_KILLABLE |
+    (write ? FAULT_FLAG_WRITE : 0)) as FaultFlags;
+  const skipped = has(flags, (VM_IO | VM_PFNMAP | VM_LOCKONFAULT) as VmFlags);
+  let error = skipped ? 0 : vmaRefuses(vma, how, true);
+  for (let address = start; !skipped && error === 0 && address < end; ) {
+    if (killed()) error = -EINTR;
+    else if (yield* followPage(mm, address, write)) address += PAGE_SIZE;
+    else {
+      const result = yield* handleMmFault(vma, world.current, address, how);
+      if (faultHas(result, VM_FAULT_RETRY)) return [killed() ? -EINTR : 0, address];
+      if (faultHas(result, VM_FAULT_ERROR)) error = faultErrno(result);
+    }
+  }
+  mmapReadUnlock(mm);
+  return [error, end];
 }
 
 /**
