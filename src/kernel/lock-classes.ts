@@ -33,8 +33,8 @@ export const INODE_LOCK: LockClass = sleeping('inode lock', 7, CELL_INODE);
 export const VMA_LOCK: LockClass = sleeping('vma lock', 40, CELL_VMA_LOCK, true);
 export const MAP_CHANGING_LOCK: LockClass = sleeping('map_changing_lock', 45, CELL_MAP_CHANGING);
 /**
- * One page of the page cache: held from finding it to mapping it, and while it is removed. Faults take it under the VMA
- * lock, which they hold by a trylock; nobody takes a VMA lock for writing under it here.
+ * One page: held from finding it in the page cache to mapping it, while it is removed, and while its place in the reverse
+ * mapping changes. Faults take it under the VMA lock, which they hold by a trylock; nobody takes a VMA lock for writing under it here.
  */
 export const FOLIO_LOCK: LockClass = sleeping('folio lock', 47, CELL_FOLIO_LOCK, true);
 /** The VMAs that map a file. @linux i_mmap_rwsem */

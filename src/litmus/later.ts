@@ -2,7 +2,6 @@
 export const LATER: Readonly<Record<string, string>> = {
   adversary: 'background actors (`adversary`)',
   fail: 'failing allocations (`fail alloc`)',
-  move: 'UFFDIO_MOVE',
   vm: 'virtual machines (a second MMU)',
   vcpu: 'virtual machines (a second MMU)',
   pin: 'devices that pin pages',

@@ -13,6 +13,9 @@ import {
   UFFDIO_COPY,
   UFFDIO_COPY_MODE_DONTWAKE,
   UFFDIO_COPY_MODE_WP,
+  UFFDIO_MOVE,
+  UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
+  UFFDIO_MOVE_MODE_DONTWAKE,
   UFFDIO_POISON,
   UFFDIO_POISON_MODE_DONTWAKE,
   UFFDIO_REGISTER,
@@ -38,6 +41,7 @@ import type { Value } from './values.ts';
 import { modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 
 const O_NONBLOCK = 0o4000;
+const MOVE_USAGE = 'move U B[0] from A[0] [dontwake] [holes]';
 const COPY_USAGE = 'copy U A[0] from 42 [wp] [dontwake]';
 
 export const USERFAULTFD_VERBS: Readonly<Record<string, Verb>> = {
@@ -91,6 +95,7 @@ export const USERFAULTFD_VERBS: Readonly<Record<string, Verb>> = {
       ),
   },
   copy: { usage: COPY_USAGE, compile: compileCopy },
+  move: { usage: MOVE_USAGE, compile: compileMove },
 };
 
 function compileUffd(c: VerbContext): Call {
@@ -230,5 +235,30 @@ function compileCopy(c: VerbContext): Call {
     putStruct(task, [start, src, length, mode, 0]);
     const args = [fd(run), UFFDIO_COPY, STRUCT_AT];
     return yield* watchedIoctl(run, task, [start, length], COPIES, ioctl, args);
+  };
+}
+
+/** What was promised of the pages that go is over; where they arrive there was nothing. */
+function compileMove(c: VerbContext): Call {
+  const { fd, range } = fdAndRange(c);
+  const from = want(c, 2, '`from`', MOVE_USAGE);
+  if (from.kind !== 'word' || from.name !== 'from') {
+    throw new LitmusError('move wants `from`', from.pos, MOVE_USAGE);
+  }
+  const source = rangeOf(c.scope, c.strand, want(c, 3, 'pages', MOVE_USAGE)).start;
+  const mode = modes(c, 4, {
+    dontwake: UFFDIO_MOVE_MODE_DONTWAKE,
+    holes: UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
+  });
+  const ioctl = rowOf('ioctl').handler;
+  return function* (run, task) {
+    const [start, src, length] = [range.start(run), source(run), range.length(run)];
+    putStruct(task, [start, src, length, mode, 0]);
+    const spans: readonly Span[] = [
+      [start, length],
+      [src, length],
+    ];
+    const steps = ioctl(task, [fd(run), UFFDIO_MOVE, STRUCT_AT]);
+    return resultOf(yield* watched(run, task, spans, lifts('wp'), steps, () => true));
   };
 }

@@ -80,6 +80,14 @@ export function* tryLock(l: Lock): Steps<boolean> {
   return true;
 }
 
+/** The same inside the running step: for a trylock under a spinlock. */
+export function tryTake(l: Lock): boolean {
+  sched.touch(l.cell, TRY_W);
+  if (!l.free) return false;
+  take(l, true);
+  return true;
+}
+
 export function* tryLockRead(l: Lock): Steps<boolean> {
   if (sched.wants()) yield { name: 'trylock', cell: l.cell, ready: null, awaits: null, choices: 0 };
   sched.touch(l.cell, TRY_R);

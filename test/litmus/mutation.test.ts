@@ -34,6 +34,13 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-filemap.folioStillCached': 'punch-vs-fault',
   'without-shmem.stillWithinSize': 'truncate-vs-fault',
   'without-mfill.withinFile': 'copy-vs-truncate',
+  'without-userfaultfd.moveNotChanging': 'move-changing-comes-first',
+  'without-move.notChanging': 'move-vs-unmap-event',
+  'without-move.areasValid': 'move-vs-events',
+  'without-move.srcSameOnPin': 'move-vs-dontneed',
+  'without-move.srcSameAfterLock': 's2-3-remap-moves-another-page',
+  'without-move.slotsSame': 'move-vs-copy',
+  'without-move.tablesSame': 'move-vs-table-reclaim',
 };
 
 const ARGUED = argued();

@@ -61,6 +61,7 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   copy: 7,
   zeropage: 4,
   poison: 3,
+  move: 6,
   continue: 1,
   writeprotect: 10,
   read: 3,

@@ -21,6 +21,7 @@ export function frameCensus(world: World): string | null {
   }
   const wrong = checkMapcount(world) ?? checkRss(world);
   if (wrong !== null) return wrong;
+  for (const l of world.folioLocks.values()) if (!l.free) return `${l.name} is held at rest`;
   if (!world.rcu.pending) {
     let tables = 0;
     for (const mm of world.mms) tables += mm.tables;

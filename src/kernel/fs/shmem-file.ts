@@ -28,7 +28,8 @@ import {
 import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
-import { folioUnlockPut, peekFolio } from '../mm/filemap.ts';
+import { peekFolio } from '../mm/filemap.ts';
+import { folioUnlockPut } from '../mm/folio-lock.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,

@@ -94,6 +94,51 @@ export const ZEROPAGE_ERRNOS: FillErrnos = fillErrnos('UFFDIO_ZEROPAGE');
 export const CONTINUE_ERRNOS: FillErrnos = fillErrnos('UFFDIO_CONTINUE');
 export const POISON_ERRNOS: FillErrnos = fillErrnos('UFFDIO_POISON');
 
+export const MOVE_ERRNOS: ErrnoTable<
+  | 'changingBefore'
+  | 'fault'
+  | 'otherMm'
+  | 'badRange'
+  | 'badSource'
+  | 'badMode'
+  | 'noMm'
+  | 'notRegistered'
+  | 'noSource'
+  | 'changing'
+  | 'areas'
+  | 'hole'
+  | 'noMemory'
+  | 'exists'
+  | 'marker'
+  | 'notExclusive'
+  | 'killed'
+  | 'faultOut'
+  | 'partial'
+> = errnoTable('UFFDIO_MOVE', {
+  changingBefore: ['EAGAIN', CHANGING],
+  fault: ['EFAULT', UNREADABLE],
+  otherMm: ['EINVAL', 'pages move within the address space that the userfaultfd belongs to'],
+  badRange: ['EINVAL', BAD_RANGE],
+  badSource: ['EINVAL', 'the source range is empty, not page aligned, or outside user space'],
+  badMode: ['EINVAL', BAD_MODE],
+  noMm: ['ESRCH', NO_MM],
+  notRegistered: ['ENOENT', 'nothing is mapped at the destination'],
+  noSource: ['ENOENT', 'nothing is mapped at the source'],
+  changing: ['EAGAIN', CHANGING],
+  areas: [
+    'EINVAL',
+    'source and destination must be private anonymous mappings that hold the whole range, writable and alike, the destination registered here',
+  ],
+  hole: ['ENOENT', 'no page is at the source, and holes are not allowed'],
+  noMemory: ['ENOMEM', 'no memory for a page table'],
+  exists: ['EEXIST', 'something is mapped at the destination already'],
+  marker: ['EFAULT', 'the source is poisoned, a guard, or remembers a write protection'],
+  notExclusive: ['EBUSY', 'the page is shared or pinned, or was and has not been written since'],
+  killed: ['EINTR', 'a fatal signal is pending'],
+  faultOut: ['EFAULT', 'the out-field cannot be written'],
+  partial: ['EAGAIN', 'only part of the range was moved: the out-field says how much'],
+});
+
 export const WAKE_ERRNOS: ErrnoTable<'fault' | 'badRange'> = errnoTable('UFFDIO_WAKE', {
   fault: ['EFAULT', UNREADABLE],
   badRange: ['EINVAL', BAD_RANGE],

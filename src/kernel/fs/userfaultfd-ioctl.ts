@@ -55,6 +55,7 @@ import {
 import type { UserfaultfdCtx } from './userfaultfd-ctx.ts';
 import { IOCTL_ERRNOS, WAKE_ERRNOS, WRITEPROTECT_ERRNOS } from './userfaultfd-errnos.ts';
 import { uffdContinue, uffdCopy, uffdPoison, uffdZeropage } from './userfaultfd-fill.ts';
+import { uffdMove } from './userfaultfd-move.ts';
 import {
   REGISTER_ERRNOS,
   UNREGISTER_ERRNOS,
@@ -207,8 +208,8 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
       DONTWAKE: UFFDIO_MOVE_MODE_DONTWAKE,
       ALLOW_SRC_HOLES: UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
     },
-    handler: null,
-    gap: 'Not modelled yet.',
+    handler: uffdMove,
+    gap: 'Swapped and huge pages are not modelled yet.',
   },
   {
     cmd: UFFDIO_WRITEPROTECT,

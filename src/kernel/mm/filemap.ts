@@ -9,53 +9,21 @@ import { PG_SWAPBACKED } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import { access } from '../../sched/access.ts';
-import { ADD, cellOf, READ, TRY_W, WRITE } from '../../sched/cell.ts';
+import { ADD, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { Lock, lock, lockRead, take, unlock, unlockRead } from '../../sched/lock.ts';
+import { lock, lockRead, unlock, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import { CELL_FOLIO_LOCK } from '../cells.ts';
 import { world } from '../current.ts';
 import type { Inode } from '../fs/inode.ts';
-import { FOLIO_LOCK } from '../lock-classes.ts';
 import { type Seam, seam } from '../seam.ts';
 import { type AddressSpace, PG_UPTODATE } from './address-space.ts';
+import { folioLock, folioUnlockPut } from './folio-lock.ts';
 import type { Vma } from './mm-types.ts';
 import { type ZapDetails, zapPageRange } from './zap.ts';
 
 /** The file whose page cache a VMA maps, or null: anonymous memory. */
 export function vmaInode(vma: Vma): Inode | null {
   return vma.file?.inode ?? null;
-}
-
-function folioLockOf(pfn: Pfn): Lock {
-  const known = world.folioLocks.get(pfn);
-  if (known !== undefined) return known;
-  const made = new Lock(FOLIO_LOCK, `folio lock ${pfn}`, cellOf(CELL_FOLIO_LOCK, pfn));
-  world.folioLocks.set(pfn, made);
-  return made;
-}
-
-/** Requires: a reference. @linux folio_lock */
-export function* folioLock(pfn: Pfn): Steps<void> {
-  yield* lock(folioLockOf(pfn));
-}
-/** Locks a folio nobody else knows yet, inside the running step. @linux __folio_set_locked */
-export function folioSetLocked(pfn: Pfn): void {
-  take(folioLockOf(pfn), true);
-}
-/** Whether the folio could be locked now; it is not locked. Inside the running step. @linux folio_trylock */
-export function folioCouldLock(pfn: Pfn): boolean {
-  const l = folioLockOf(pfn);
-  sched.touch(l.cell, TRY_W);
-  return l.free;
-}
-export function folioUnlock(pfn: Pfn): void {
-  unlock(folioLockOf(pfn));
-}
-/** Unlocks and drops the caller's reference. */
-export function folioUnlockPut(pfn: Pfn): void {
-  folioUnlock(pfn);
-  machine.frames.put(pfn, world.owner());
 }
 
 /** The page at an index, or 0. Inside the running step, without a reference. */

@@ -28,15 +28,8 @@ import type { Inode } from '../fs/inode.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import type { FillErrnos } from '../fs/userfaultfd-errnos.ts';
 import { type Seam, seam } from '../seam.ts';
-import {
-  filemapAddFolio,
-  filemapRemoveFolio,
-  folioMarkUptodate,
-  folioSetLocked,
-  folioUnlock,
-  folioUnlockPut,
-  vmaInode,
-} from './filemap.ts';
+import { filemapAddFolio, filemapRemoveFolio, folioMarkUptodate, vmaInode } from './filemap.ts';
+import { folioSetLocked, folioUnlock, folioUnlockPut } from './folio-lock.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { uffdWpBit } from './mprotect.ts';
 import { pageProt } from './page-prot.ts';

@@ -23,14 +23,12 @@ import {
   filemapIndices,
   filemapLockFolio,
   filemapRemoveFolio,
-  folioLock,
   folioMarkUptodate,
-  folioSetLocked,
   folioStillCached,
-  folioUnlockPut,
   unmapMappingFolio,
   unmapMappingRange,
 } from './filemap.ts';
+import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
 import { folioMarkDirty } from './rmap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,

@@ -72,7 +72,7 @@ export function* mfillAtomic(task: Task, fill: Mfill): Steps<number | ErrnoRow> 
   return progress.done > 0 || stop === null ? progress.done : stop;
 }
 
-function isVma(found: Vma | ErrnoRow): found is Vma {
+export function isVma(found: Vma | ErrnoRow): found is Vma {
   return 'flags' in found;
 }
 
@@ -83,7 +83,11 @@ function isVma(found: Vma | ErrnoRow): found is Vma {
 export const fillLocksVma: Seam<() => boolean> = seam('mfill.fillLocksVma', (): boolean => true);
 
 /** Finds the VMA at an address and read-locks it; private ones get their anon_vma. @linux uffd_lock_vma */
-function* lockDst(mm: Mm, address: Vaddr, errnos: FillErrnos): Steps<Vma | ErrnoRow> {
+export function* lockDst(
+  mm: Mm,
+  address: Vaddr,
+  errnos: Pick<FillErrnos, 'notRegistered' | 'noMemory'>,
+): Steps<Vma | ErrnoRow> {
   const perVma = fillLocksVma();
   if (perVma) {
     const quick = yield* lockVmaUnderRcu(mm, address);
@@ -106,7 +110,7 @@ function* lockDst(mm: Mm, address: Vaddr, errnos: FillErrnos): Steps<Vma | Errno
   return vma;
 }
 
-function unlockDst(vma: Vma): void {
+export function unlockDst(vma: Vma): void {
   if (fillLocksVma()) vmaEndRead(vma);
   else mmapReadUnlock(vma.mm);
 }

@@ -23,6 +23,7 @@ import {
 } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
+import { MOVE_PATCHES } from './move.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 
@@ -75,6 +76,7 @@ export const PATCHES: readonly Patch[] = [
   noWpOnFiles,
   noPteMarkers,
   punchDropsMarkers,
+  ...MOVE_PATCHES,
 ];
 
 export function patchByName(name: string): Patch | null {

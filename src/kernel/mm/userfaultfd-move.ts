@@ -1,0 +1,441 @@
+/**
+ * UFFDIO_MOVE: a page changes its address without being copied. Steps are those of semantics.md section 22, MOVE; each
+ * re-validation is a seam.
+ *
+ *   lock dst VMA, try src VMA | map_changing_lock | dst slot | src slot | pin and try the folio lock | anon_vma lock |
+ *   both page-table locks: look again, clear src, re-index the folio, set dst, flush
+ *
+ * Differs from Linux: page by page; 6.18 moves a run of small pages under one hold of the page-table locks.
+ *
+ * @linux mm/userfaultfd.c move_pages; semantics.md section 9.8
+ */
+
+import { folioCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import { GUP_PIN_COUNTING_BIAS, PG_ANON, PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  mkPte,
+  type Pfn,
+  PTE_DIRTY,
+  PTE_NONE,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  type Pte,
+  pteDirty,
+  pteIsTable,
+  pteNone,
+  ptePfn,
+  ptePresent,
+  pteSpecial,
+  pteUffdWp,
+} from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { pause } from '../../sched/access.ts';
+import { READ } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import {
+  type Lock,
+  lock,
+  lockRead,
+  take,
+  takeRead,
+  tryLock,
+  unlock,
+  unlockRead,
+} from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES } from '../../uapi/userfaultfd.ts';
+import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
+import type { ErrnoRow } from '../errno-row.ts';
+import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
+import { MOVE_ERRNOS } from '../fs/userfaultfd-errnos.ts';
+import { seam } from '../seam.ts';
+import { anonVmaPrepare } from './anon-vma.ts';
+import { folioLock, folioTrylock, folioUnlock } from './folio-lock.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import {
+  lockVmaUnderRcu,
+  mmapReadLock,
+  mmapReadUnlock,
+  vmaEndRead,
+  vmaLookup,
+} from './mmap-lock.ts';
+import { mkUffdWp, pageProt } from './page-prot.ts';
+import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
+import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
+import { flushNow } from './tlb.ts';
+import { fillLocksVma, isVma, lockDst, unlockDst } from './userfaultfd.ts';
+import {
+  has,
+  VM_ACCESS_FLAGS,
+  VM_HUGETLB,
+  VM_IO,
+  VM_LOCKED,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_UFFD_WP,
+  VM_WRITE,
+  type VmFlags,
+} from './vm-flags.ts';
+
+export interface Move {
+  readonly ctx: UserfaultfdCtx;
+  readonly dst: Vaddr;
+  readonly src: Vaddr;
+  readonly len: number;
+  readonly mode: number;
+}
+
+interface Areas {
+  readonly dst: Vma;
+  readonly src: Vma;
+}
+
+/**
+ * Moves pages one by one until something stops it.
+ * @returns bytes moved, holes included, or why not even the first page was
+ * Requires: no lock; a use of ctx.mm. @linux move_pages
+ */
+export function* movePages(task: Task, move: Move): Steps<number | ErrnoRow> {
+  const { ctx } = move;
+  const areas = yield* moveLock(ctx.mm, move.dst, move.src);
+  if (!('dst' in areas)) return areas;
+  yield* lockRead(ctx.mapChangingLock);
+  let moved = 0;
+  let stop: ErrnoRow | null = null;
+  if (!moveNotChanging(ctx)) stop = MOVE_ERRNOS.changing;
+  else if (!areasValid(areas, move)) stop = MOVE_ERRNOS.areas;
+  while (stop === null && moved < move.len) {
+    const result = yield* movePage(areas, move.dst + moved, move.src + moved, move.mode);
+    if (result === 'moved') moved += PAGE_SIZE;
+    else if (result !== 'again') stop = result;
+    if (stop === null && task.thread?.signal === 'fatal') stop = MOVE_ERRNOS.killed;
+  }
+  unlockRead(ctx.mapChangingLock);
+  if (areas.src !== areas.dst && fillLocksVma()) vmaEndRead(areas.src);
+  unlockDst(areas.dst);
+  return moved > 0 || stop === null ? moved : stop;
+}
+
+/**
+ * Finds and locks the VMA of the source while that of the destination is read-locked. Never waits: who write-locks both
+ * may have the one and be waiting for the other.
+ */
+export const lockSrc = seam(
+  'move.lockSrc',
+  (mm: Mm, address: Vaddr): Steps<Vma | null> => lockVmaUnderRcu(mm, address),
+);
+
+/** @linux uffd_move_lock */
+function* moveLock(mm: Mm, dst: Vaddr, src: Vaddr): Steps<Areas | ErrnoRow> {
+  const first = yield* lockDst(mm, dst, MOVE_ERRNOS);
+  if (!isVma(first)) return first;
+  if (first.contains(src)) return { dst: first, src: first };
+  if (!fillLocksVma()) {
+    const under = vmaLookup(mm, src);
+    if (under !== null) return { dst: first, src: under };
+    unlockDst(first);
+    return MOVE_ERRNOS.noSource;
+  }
+  const second = yield* lockSrc(mm, src);
+  if (second !== null) return { dst: first, src: second };
+  vmaEndRead(first);
+  yield* mmapReadLock(mm);
+  const areas = yield* findBoth(mm, dst, src);
+  mmapReadUnlock(mm);
+  return areas;
+}
+
+/** Under mmap_lock nobody can hold a VMA for writing. @linux find_vmas_mm_locked */
+function* findBoth(mm: Mm, dst: Vaddr, src: Vaddr): Steps<Areas | ErrnoRow> {
+  const first = vmaLookup(mm, dst);
+  if (first === null) return MOVE_ERRNOS.notRegistered;
+  if (!has(first.flags, VM_SHARED) && !(yield* anonVmaPrepare(first))) return MOVE_ERRNOS.noMemory;
+  const second = first.contains(src) ? first : vmaLookup(mm, src);
+  if (second === null) return MOVE_ERRNOS.noSource;
+  takeRead(first.lock);
+  if (second !== first) takeRead(second.lock, true);
+  return { dst: first, src: second };
+}
+
+export const moveNotChanging = seam(
+  'move.notChanging',
+  (ctx: UserfaultfdCtx): boolean => !ctx.isMmapChanging(),
+  'MOVE: chk counter under map_changing-R: after an event was queued no page may be moved in',
+);
+
+/** @linux validate_move_areas */
+export const areasValid = seam(
+  'move.areasValid',
+  ({ dst, src }: Areas, move: Move): boolean => {
+    const never = (VM_SHARED | VM_PFNMAP | VM_IO | VM_HUGETLB) as VmFlags;
+    if (has(src.flags, never) || has(dst.flags, never)) return false;
+    if (move.src + move.len > src.end || move.dst + move.len > dst.end) return false;
+    if (((src.flags ^ dst.flags) & (VM_ACCESS_FLAGS | VM_LOCKED)) !== 0) return false;
+    if (pageProt(src.flags) !== pageProt(dst.flags) || !has(src.flags, VM_WRITE)) return false;
+    return dst.uffd === move.ctx && src.file === null && dst.file === null;
+  },
+  'MOVE: chk VMAs under their locks: the caller only guesses what is mapped at both ends',
+);
+
+type Moved = 'moved' | 'again' | ErrnoRow;
+
+/** The folio at the source: pinned and locked, with the entry that led to it. */
+interface Held {
+  readonly pfn: Pfn;
+  readonly pte: Pte;
+  anonVma: Lock | null;
+}
+
+/** One page. @linux move_pages_ptes */
+function* movePage(areas: Areas, dst: Vaddr, src: Vaddr, mode: number): Steps<Moved> {
+  const { mm } = areas.src;
+  const holes = (mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES) !== 0;
+  const pmd = pmdSlot(mm, src);
+  if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
+  if ((yield* allocPte(mm, src)) < 0 || (yield* allocPte(mm, dst)) < 0) return MOVE_ERRNOS.noMemory;
+  // The notifier hears of the whole range here, before anything that must not sleep.
+  const hold: { folio: Held | null } = { folio: null };
+  for (;;) {
+    const result = yield* moveSlot(areas, dst, src, holes, hold);
+    if (result !== 'blocked') return result;
+  }
+}
+
+/**
+ * Up to the point where it would have to wait under RCU: then the locks it waited for are kept and it starts over.
+ * RCU: the tables may not be freed while their slots are compared.
+ */
+function* moveSlot(
+  areas: Areas,
+  dst: Vaddr,
+  src: Vaddr,
+  holes: boolean,
+  hold: { folio: Held | null },
+): Steps<Moved | 'blocked'> {
+  const { mm } = areas.src;
+  world.rcu.readLock();
+  const to = yield* peekSlot(mm, dst);
+  const from = to !== null && pteNone(to.pte) ? yield* peekSlot(mm, src) : null;
+  let result: Moved | 'blocked' = 'again';
+  if (to !== null && !pteNone(to.pte)) result = MOVE_ERRNOS.exists;
+  else if (to !== null && from !== null) result = yield* moveEntry(areas, to, from, holes, hold);
+  if (result === 'blocked') return result;
+  world.rcu.readUnlock();
+  release(hold);
+  return result;
+}
+
+interface Slot {
+  readonly address: Vaddr;
+  readonly slot: number;
+  readonly pte: Pte;
+}
+
+function* peekSlot(mm: Mm, address: Vaddr): Steps<Slot | null> {
+  const slot = yield* pteOffsetMapLock(mm, address);
+  if (slot < 0) return null;
+  const pte = getPte(slot);
+  unlock(ptLockOf(slot));
+  return { address, slot, pte };
+}
+
+/** After waiting for the folio: is it still the folio of the source? */
+export const srcSameAfterLock = seam(
+  'move.srcSameAfterLock',
+  (held: Held, pte: Pte): boolean => held.pte === pte,
+  'MOVE: chk src slot again after blocking on the folio lock: it may hold another page, and the one that was locked would be mapped twice',
+);
+
+function* moveEntry(
+  areas: Areas,
+  to: Slot,
+  from: Slot,
+  holes: boolean,
+  hold: { folio: Held | null },
+): Steps<Moved | 'blocked'> {
+  if (pteNone(from.pte)) return holes ? 'moved' : MOVE_ERRNOS.hole;
+  if (hold.folio !== null && !srcSameAfterLock(hold.folio, from.pte)) return 'again';
+  if (!ptePresent(from.pte)) return MOVE_ERRNOS.marker;
+  if (pteSpecial(from.pte)) return yield* moveZeroPage(areas, to, from);
+  if (hold.folio === null) {
+    const pinned = yield* pinFolio(areas, from, hold);
+    if (pinned !== null) return pinned;
+  }
+  const { folio } = hold;
+  if (folio === null) return 'again';
+  if (folio.anonVma === null) {
+    const waited = yield* lockAnonVma(folio);
+    if (waited !== null) return waited;
+  }
+  return yield* movePresent(areas, to, from, folio, hold);
+}
+
+export const srcSameOnPin = seam(
+  'move.srcSameOnPin',
+  (now: Pte, before: Pte): boolean => now === before,
+  'MOVE: chk src slot same under its lock before the folio is pinned: it may have been freed since',
+);
+
+/** Whether the page is this mapping's alone. The proposal of 2023 asked for one mapping instead. */
+export const movable = seam('move.movable', (pfn: Pfn): boolean =>
+  machine.frames.hasFlag(pfn, PG_ANON_EXCLUSIVE),
+);
+
+/** Whether page tables are let go before anything that may sleep. */
+export const unmapsBeforeBlocking = seam('move.unmapsBeforeBlocking', (): boolean => true);
+
+/** @returns null when the folio is pinned and locked */
+function* pinFolio(
+  _areas: Areas,
+  from: Slot,
+  hold: { folio: Held | null },
+): Steps<Moved | 'blocked' | null> {
+  const ptl = ptLockOf(from.slot);
+  yield* lock(ptl);
+  if (!srcSameOnPin(getPte(from.slot), from.pte)) {
+    unlock(ptl);
+    return 'again';
+  }
+  const pfn = ptePfn(from.pte);
+  if (!machine.frames.hasFlag(pfn, PG_ANON) || !movable(pfn)) {
+    unlock(ptl);
+    return MOVE_ERRNOS.notExclusive;
+  }
+  const locked = folioTrylock(pfn);
+  machine.frames.get(pfn);
+  unlock(ptl);
+  if (!locked) {
+    if (unmapsBeforeBlocking()) world.rcu.readUnlock();
+    yield* folioLock(pfn);
+  }
+  hold.folio = { pfn, pte: from.pte, anonVma: null };
+  return locked ? null : 'blocked';
+}
+
+/** folio_referenced walks the anon_vma without the folio lock: keeps it out. Up to 6.18. */
+function* lockAnonVma(folio: Held): Steps<Moved | 'blocked' | null> {
+  sched.touch(folioCell(folio.pfn), READ);
+  const anonVma = world.anonVmas.get(machine.frames.mapping[folio.pfn] ?? 0);
+  if (anonVma === undefined) return 'again';
+  const { lock: rwsem } = anonVma.root;
+  const locked = yield* tryLock(rwsem);
+  if (!locked) {
+    world.rcu.readUnlock();
+    yield* lock(rwsem);
+  }
+  folio.anonVma = rwsem;
+  return locked ? null : 'blocked';
+}
+
+/** Under both page-table locks: is everything as it was when the decision was made? */
+export const slotsSame = seam(
+  'move.slotsSame',
+  (to: Slot, from: Slot): boolean => getPte(to.slot) === to.pte && getPte(from.slot) === from.pte,
+  'MOVE: chk both slots same under both PTLs: a fault may have filled the destination, a zap emptied the source',
+);
+export const tablesSame = seam(
+  'move.tablesSame',
+  (mm: Mm, to: Slot, from: Slot): boolean =>
+    tableStillThere(pmdSlot(mm, to.address), to.slot) &&
+    tableStillThere(pmdSlot(mm, from.address), from.slot),
+  'MOVE: chk dst PMD same under both PTLs: the table may have been taken out of the tree',
+);
+export const stillMovable = seam(
+  'move.stillMovable',
+  (pfn: Pfn): boolean => movable(pfn),
+  'MOVE: chk exclusive under both PTLs: fork may have shared the page since it was pinned',
+);
+export const notPinned = seam(
+  'move.notPinned',
+  (pfn: Pfn, mm: Mm): boolean =>
+    !mm.hasPinned || machine.frames.refcount(pfn) < GUP_PIN_COUNTING_BIAS,
+  'MOVE: chk not pinned once the entry is cleared: a device would go on writing to the page at its old place',
+);
+/** Whether the uffd-wp bit goes with the page. 6.18 drops it. */
+export const keepsUffdWp = seam('move.keepsUffdWp', (): boolean => false);
+/** Whether the pin is dropped with the move, before the folio is unlocked. */
+export const dropsPinEarly = seam('move.dropsPinEarly', (): boolean => false);
+
+/** @linux move_present_ptes */
+function* movePresent(
+  areas: Areas,
+  to: Slot,
+  from: Slot,
+  folio: Held,
+  hold: { folio: Held | null },
+): Steps<Moved> {
+  const { mm } = areas.src;
+  const { pfn } = folio;
+  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  let result: Moved = 'again';
+  if (tablesSame(mm, to, from) && slotsSame(to, from)) {
+    result = stillMovable(pfn) ? 'moved' : MOVE_ERRNOS.notExclusive;
+    if (result === 'moved') {
+      setPte(from.slot, PTE_NONE);
+      flushNow(mm, from.address, from.address + PAGE_SIZE);
+      if (!notPinned(pfn, mm)) {
+        setPte(from.slot, from.pte);
+        result = MOVE_ERRNOS.notExclusive;
+      } else {
+        folioMoveAnonRmap(pfn, areas.dst);
+        machine.frames.index[pfn] = linearPageIndex(areas.dst, to.address);
+        setPte(to.slot, movedPte(areas.dst, from.pte, pfn));
+      }
+    }
+  }
+  const early = result === 'moved' && dropsPinEarly();
+  if (early) machine.frames.put(pfn, world.owner());
+  unlockBoth();
+  if (early) {
+    hold.folio = null;
+    if (folio.anonVma !== null) unlock(folio.anonVma);
+    yield* pause('folio unlock');
+    folioUnlock(pfn);
+  }
+  return result;
+}
+
+function movedPte(dst: Vma, old: Pte, pfn: Pfn): Pte {
+  const dirty = pteDirty(old) ? PTE_DIRTY : 0;
+  const pte = mkPte(pfn, PTE_YOUNG | PTE_WRITE | dirty | pageProt(dst.flags));
+  return keepsUffdWp() && pteUffdWp(old) && has(dst.flags, VM_UFFD_WP) ? mkUffdWp(pte) : pte;
+}
+
+/** Nobody's page needs no pin: the destination gets the zero page too. @linux move_zeropage_pte */
+function* moveZeroPage(areas: Areas, to: Slot, from: Slot): Steps<Moved> {
+  const { mm } = areas.src;
+  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  const same = tablesSame(mm, to, from) && slotsSame(to, from);
+  if (same) {
+    setPte(from.slot, PTE_NONE);
+    flushNow(mm, from.address, from.address + PAGE_SIZE);
+    setPte(to.slot, mkPte(ptePfn(from.pte), PTE_YOUNG | PTE_SPECIAL | pageProt(areas.dst.flags)));
+  }
+  unlockBoth();
+  return same ? 'moved' : 'again';
+}
+
+/** Two page-table locks in the order of their tables: one step. @linux double_pt_lock */
+function* lockBoth(a: number, b: number): Steps<() => void> {
+  const [low, high] = a < b ? [ptLockOf(a), ptLockOf(b)] : [ptLockOf(b), ptLockOf(a)];
+  yield* lock(low);
+  if (high !== low) take(high);
+  return () => {
+    if (high !== low) unlock(high);
+    unlock(low);
+  };
+}
+
+function release(hold: { folio: Held | null }): void {
+  const { folio } = hold;
+  if (folio === null) return;
+  hold.folio = null;
+  if (folio.anonVma !== null) unlock(folio.anonVma);
+  folioUnlock(folio.pfn);
+  machine.frames.put(folio.pfn, world.owner());
+}

@@ -1,0 +1,93 @@
+/** UFFDIO_MOVE: historical bugs, a proposed fix, and what the UFFDIO_REMAP of September 2023 did differently. */
+import { machine } from '../../machine/current.ts';
+import { access } from '../../sched/access.ts';
+import { READ } from '../../sched/cell.ts';
+import { lockRead } from '../../sched/lock.ts';
+import { vmaEndRead } from '../mm/mmap-lock.ts';
+import {
+  dropsPinEarly,
+  keepsUffdWp,
+  lockSrc,
+  movable,
+  srcSameAfterLock,
+  stillMovable,
+  unmapsBeforeBlocking,
+} from '../mm/userfaultfd-move.ts';
+import { override, type Patch } from '../seam.ts';
+
+const REMAP = '[PATCH 2/3] userfaultfd: UFFDIO_REMAP uABI, 2023-09-14';
+
+export const moveBlocksOnSrc: Patch = {
+  name: 'move-blocks-on-src',
+  title: 'UFFDIO_MOVE waits for the lock of the source VMA while it holds that of the destination',
+  reference: 'review of the VMA locks for userfaultfd, 6.9-rc',
+  versions: 'none',
+  overrides: [
+    override(
+      lockSrc,
+      () =>
+        function* (mm, address) {
+          yield* access('find vma', mm.treeCell, READ);
+          const vma = mm.vmas.find(address);
+          if (vma === null) return null;
+          yield* lockRead(vma.lock);
+          if (!vma.detached && vma.contains(address)) return vma;
+          vmaEndRead(vma);
+          return null;
+        },
+    ),
+  ],
+};
+
+export const moveKeepsUffdWp: Patch = {
+  name: 'move-keeps-uffd-wp',
+  title: 'UFFDIO_MOVE carries write protection along with the page',
+  reference: '20260409152822.1073083-1-gourry',
+  versions: 'proposed',
+  overrides: [override(keepsUffdWp, () => () => true)],
+};
+
+export const moveUnmapsCopies: Patch = {
+  name: 'move-unmaps-copies',
+  title: 'UFFDIO_MOVE unmaps copies of its page-table pointers and sleeps inside the RCU section',
+  reference: '927e926d72d9',
+  versions: '>=6.8, <6.14',
+  overrides: [override(unmapsBeforeBlocking, () => () => false)],
+};
+
+export const remapNoRecheck: Patch = {
+  name: 'remap-no-recheck',
+  title: 'after waiting for the page lock the source may hold another page, and nobody compares',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [override(srcSameAfterLock, () => () => true)],
+};
+
+export const remapEarlyPut: Patch = {
+  name: 'remap-early-put',
+  title: 'the reference is dropped under the page-table locks and the page is unlocked after them',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [override(dropsPinEarly, () => () => true)],
+};
+
+export const remapEstimatedSharers: Patch = {
+  name: 'remap-estimated-sharers',
+  title: 'a page moves when it seems to be mapped once, whether or not it is exclusive',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [
+    override(movable, () => (pfn) => machine.frames.mapcount(pfn) === 1),
+    override(stillMovable, () => (pfn) => machine.frames.mapcount(pfn) === 1),
+  ],
+};
+
+/** All of them, for the table. */
+export const MOVE_PATCHES: readonly Patch[] = [
+  moveBlocksOnSrc,
+  moveKeepsUffdWp,
+  moveUnmapsCopies,
+  remapNoRecheck,
+  remapEarlyPut,
+  remapEstimatedSharers,
+];
