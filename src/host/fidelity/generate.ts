@@ -201,7 +201,8 @@ class Draw {
       case 'move': {
         const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
-        return { op, args: [slot, start, this.#source(), size, mode] };
+        const source = op === 'move' ? this.#moved() : this.#source();
+        return { op, args: [slot, start, source, size, mode] };
       }
       case 'zeropage':
       case 'continue':
@@ -363,6 +364,11 @@ class Draw {
   /** Seldom an access that reaches into the next page. */
   #accessed(): number {
     return this.#page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
+  }
+
+  /** Pages to move: out of the arena, for the source buffer is no mapping of the model. */
+  #moved(): number {
+    return this.#page() * PAGE_SIZE + (this.#chance(12) ? 16 : 0);
   }
 
   #source(): number {

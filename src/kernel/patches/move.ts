@@ -51,7 +51,7 @@ export const moveUnmapsCopies: Patch = {
   name: 'move-unmaps-copies',
   title: 'UFFDIO_MOVE unmaps copies of its page-table pointers and sleeps inside the RCU section',
   reference: '927e926d72d9',
-  versions: '>=6.8, <6.14',
+  versions: '>=6.8 <6.14',
   overrides: [override(unmapsBeforeBlocking, () => () => false)],
 };
 
