@@ -201,7 +201,8 @@ class Draw {
       case 'move': {
         const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
-        const source = op === 'move' ? this.#moved() : this.#source();
+        // The source buffer is no mapping of the model: pages to move are of the arena.
+        const source = op === 'move' ? this.#page() * PAGE_SIZE : this.#source();
         return { op, args: [slot, start, source, size, mode] };
       }
       case 'zeropage':
@@ -364,11 +365,6 @@ class Draw {
   /** Seldom an access that reaches into the next page. */
   #accessed(): number {
     return this.#page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
-  }
-
-  /** Pages to move: out of the arena, for the source buffer is no mapping of the model. */
-  #moved(): number {
-    return this.#page() * PAGE_SIZE + (this.#chance(12) ? 16 : 0);
   }
 
   #source(): number {

@@ -7,12 +7,12 @@ import { vmaEndRead } from '../mm/mmap-lock.ts';
 import {
   dropsPinEarly,
   keepsUffdWp,
-  lockSrc,
   movable,
   srcSameAfterLock,
   stillMovable,
   unmapsBeforeBlocking,
 } from '../mm/userfaultfd-move.ts';
+import { lockSrc } from '../mm/userfaultfd-move-lock.ts';
 import { override, type Patch } from '../seam.ts';
 
 const REMAP = '[PATCH 2/3] userfaultfd: UFFDIO_REMAP uABI, 2023-09-14';
