@@ -114,7 +114,7 @@ export const FACTS: readonly Fact[] = [
   fact('UFFDIO_POISON', since('6.6', 'documented', API2), 'no-poison'),
   fact('feature WP_ASYNC', since('6.7', 'documented', API2), 'no-wp-async', { on: WP_ON }),
   fact('PAGEMAP_SCAN', since('6.7', 'recalled', SHEET), 'no-pagemap-scan'),
-  fact('UFFDIO_MOVE', since('6.8', 'documented', API2), 'no-move', { gap: NOT_YET }),
+  fact('UFFDIO_MOVE', since('6.8', 'documented', API2), 'no-move'),
   fact('fills lock one mapping', since('6.9', 'recalled', '867a43a34ff8'), 'no-fill-vma-locks', {
     measured: false,
   }),
