@@ -18,6 +18,7 @@ static const struct {
 	{ "clock", test_clock, 1 },
 	{ "maps", test_maps, 1 },
 	{ "pagemap", test_pagemap, 1 },
+	{ "shared", test_shared, 1 },
 	{ "malloc", test_malloc, 1 },
 	{ "float", test_float, 1 },
 	{ "jump", test_jump, 1 },

@@ -41,6 +41,7 @@ void test_futex(void);
 void test_clock(void);
 void test_maps(void);
 void test_pagemap(void);
+void test_shared(void);
 void test_malloc(void);
 void test_float(void);
 void test_jump(void);

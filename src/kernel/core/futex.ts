@@ -1,15 +1,18 @@
 /**
- * Fast user-space mutexes: wait queues named by an address. Keys are private (mm and address); shared mappings get
- * keys of their own when shared memory comes. futex(2); @linux kernel/futex
+ * Fast user-space mutexes: wait queues named by an address, or by a place in shared memory. futex(2); @linux kernel/futex
  */
 import { machine } from '../../machine/current.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { Lock, type LockClass, lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { Sleeper, sleep } from '../../sched/wait.ts';
 import { EAGAIN, EFAULT, EINTR, ETIMEDOUT } from '../../uapi/errno.ts';
 import { CELL_UFFD_QUEUE, CELL_WOKEN } from '../cells.ts';
 import { world } from '../current.ts';
+import { vmaLookup } from '../mm/mmap-lock.ts';
+import { linearPageIndex } from '../mm/rmap.ts';
 import { copyFromUser, copyFromUserNofault } from '../mm/user-access.ts';
+import { has, VM_SHARED } from '../mm/vm-flags.ts';
 import type { Task } from './task.ts';
 
 const FUTEX_LOCK: LockClass = {
@@ -33,8 +36,17 @@ export class FutexTable {
   waiters: Waiter[] = [];
 }
 
+/**
+ * In shared memory the place in the file, so that processes meet there; else the address in its address space. A
+ * private operation on shared memory gets the key of the file too: nobody is woken less. @linux get_futex_key
+ */
 function keyOf(task: Task, address: number): string {
-  return `${task.mmOrDie.id}:${address}`;
+  const mm = task.mmOrDie;
+  const vma = vmaLookup(mm, address);
+  const inode = vma?.file?.inode ?? null;
+  if (vma === null || inode === null || !has(vma.flags, VM_SHARED)) return `${mm.id}:${address}`;
+  const page = linearPageIndex(vma, address);
+  return `file ${inode.mapping.id}:${page * PAGE_SIZE + (address % PAGE_SIZE)}`;
 }
 
 function word(bytes: Uint8Array): number {
