@@ -26,13 +26,14 @@ const HEAD = `#define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static char *A = (char *)0x${ARENA.toString(16)}; /* page 24 begins a page-table page */
 static unsigned source[9 * 1024] __attribute__((aligned(4096)));
 static int uffd[2] = {-1, -1};
-static int file; /* a memfd of 8 pages */
+static int file[2] = {-1, -1};
 static __thread sigjmp_buf back;
 static char *structs; /* where ioctls find their struct when that is in the arena */
 
@@ -88,8 +89,6 @@ int main(void) {
   sigaction(SIGBUS, &action, NULL);
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   for (unsigned i = 0; i < 9 * 1024; i++) source[i] = 0xc0000000u + i;
-  file = syscall(SYS_memfd_create, "f", 0);
-  if (ftruncate(file, 8 * 4096)) return 1;
 `;
 const TAIL = `  state();
   return 0;
@@ -216,30 +215,48 @@ function statement({ op, args }: Operation, i: number): string {
     case 'close':
       return shown(op, `close(uffd[${a}])`);
     default:
-      return fileCall(op, args) ?? ioctl(op, args);
+      return fileStatement({ op, args }) ?? ioctl(op, args);
   }
 }
 
-/** A call on the program's memfd, or null. */
-function fileCall(op: string, args: readonly number[]): string | null {
-  const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
+function fileStatement({ op, args }: Operation): string | null {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args;
   switch (op) {
+    case 'process_madvise':
+      return `{ struct iovec v[] = {{${place(a)}, ${size(b)}}, {${place(c)}, ${size(d)}}}; int self = syscall(434, getpid(), 0); show("process_madvise", syscall(440, self, v, 2L, ${e}L, 0L)); close(self); }`;
+    case 'scan':
+      return scanStatement(args);
+    case 'memfd':
+      return `show("memfd_create", file[${a}] = syscall(SYS_memfd_create, "file", ${hex(b)}));`;
     case 'mapfile':
       return shown(
         'mmap',
-        `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(e < 0 ? d | 0x20 : d)}, ${e < 0 ? -1 : 'file'}, ${size(Math.max(0, e) * PAGE_SIZE)})`,
+        `(long)mmap(${place(a)}, ${size(b)}, ${hex(c)}, ${hex(d)}, file[${e}], ${size(f)})`,
       );
-    case 'truncate':
-      return shown('ftruncate', `ftruncate(file, ${size(a)})`);
+    case 'ftruncate':
+      return shown(op, `ftruncate(file[${a}], ${size(b)})`);
     case 'fallocate':
-      return shown(op, `fallocate(file, ${a}, ${size(b)}, ${size(c)})`);
-    case 'pwrite':
-      return `{ unsigned v = ${b}; show("pwrite", pwrite(file, &v, 4, ${size(a)})); }`;
+      return shown(op, `fallocate(file[${a}], ${hex(b)}, ${size(c)}, ${size(d)})`);
     case 'pread':
-      return `{ unsigned v = 0; show("pread", pread(file, &v, 4, ${size(a)})); printf("  %x\\n", v); }`;
+    case 'pwrite':
+      return shown(op, `${op}(file[${a}], ${place(d)}, ${size(c)}, ${size(b)})`);
+    case 'lseek':
+      return shown(op, `lseek(file[${a}], ${size(b)}, ${c})`);
+    case 'seal':
+      return shown('fcntl(F_ADD_SEALS)', `fcntl(file[${a}], F_ADD_SEALS, ${hex(b)})`);
+    case 'closefile':
+      return shown('close', `close(file[${a}])`);
     default:
       return null;
   }
+}
+
+function scanStatement(args: readonly number[]): string {
+  const [page = 0, bytes = 0, flags = 0, inv = 0, mask = 0, any = 0, ret = 0, vec = 0, max = 0] =
+    args;
+  const start = `(uint64_t)(${place(page)})`;
+  const fields = `96, ${flags}, ${start}, ${start} + ${size(bytes)}, 0, (uint64_t)r, ${vec}, ${max}, ${inv}, ${mask}, ${any}, ${ret}`;
+  return `{ uint64_t r[16][3] = {0}, f[12] = {${fields}}; int fd = open("/proc/self/pagemap", O_RDONLY); show("PAGEMAP_SCAN", ioctl(fd, 0xc0606610UL, f)); close(fd); printf("  walk_end A+0x%lx\\n", (long)f[4] - (long)A); for (int i = 0; i < 16 && r[i][1]; i++) printf("  A+0x%lx to A+0x%lx: %lx\\n", (long)r[i][0] - (long)A, (long)r[i][1] - (long)A, (long)r[i][2]); }`;
 }
 
 function ioctl(op: string, args: readonly number[]): string {

@@ -5,7 +5,7 @@ import { describe } from './operations.ts';
 export interface Divergence {
   /** The operation after which they differ; the program's length for final states. */
   readonly operation: number;
-  /** What differs: `result`, `mappings`, `pagemap`, `data`, `integrity`, `end`. */
+  /** What differs: `result`, `files`, `mappings`, `pagemap`, `data`, `integrity`, `end`. */
   readonly what: string;
   readonly live: string;
   readonly model: string;
@@ -21,6 +21,7 @@ const KINDS: Readonly<Record<string, string>> = {
   V: 'mappings',
   P: 'pagemap',
   F: 'data',
+  D: 'files',
   i: 'integrity',
 };
 

@@ -24,7 +24,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@
 #define ELSEWHERE "elsewhere"
 #define MAX_OPS 256
 #define SLOTS 2
+#define FILES 2
 
 /* At the address that it has in the model too: structs that land in the arena hold it. */
 #define SOURCE 0x600000001000L
@@ -49,11 +52,14 @@ static __thread size_t out_len;
 
 static struct op {
   char name[24];
-  long arg[6];
+  long arg[9];
 } ops[MAX_OPS];
 static int op_count;
 
 static int uffds[SLOTS] = {-1, -1};
+static int files[FILES] = {-1, -1};
+/* Set once a program has had a file: then every state says something of each. */
+static int had_files;
 static int smaps_fd, pagemap_fd;
 /* Two processes at most, which take turns. */
 static int me, alive[2] = {1, 0};
@@ -70,6 +76,8 @@ static int job = IDLE;
 static const struct op *job_op;
 static char *helper_out;
 static int helper_stat = -1;
+
+#define IS(word) (strcmp(o->name, word) == 0)
 
 static void flush(void) {
   for (size_t done = 0; done < out_len;) {
@@ -142,7 +150,12 @@ static void message(const unsigned char *bytes) {
   memcpy(f, bytes, 32);
   if (bytes[0] == UFFD_EVENT_PAGEFAULT)
     say(" [PAGEFAULT flags %lx +0x%lx]", (long)f[1], (long)f[2] - ARENA);
-  else
+  else if (bytes[0] == UFFD_EVENT_REMAP) {
+    long to = (long)f[2] - ARENA;
+    say(" [event %x +0x%lx ", bytes[0], (long)f[1] - ARENA);
+    if (to < 0 || to >= PAGES * PAGE) say(ELSEWHERE " %ld]", (long)f[3]);
+    else say("+0x%lx %ld]", to, (long)f[3]);
+  } else
     say(" [event %x]", bytes[0]);
 }
 
@@ -228,7 +241,6 @@ static int userfault(const struct op *o) {
   uint64_t range[5] = {start, a[2], a[3], 7777, 0};
   uint64_t copy[5] = {start, (uint64_t)place(a[2]), a[3], a[4], 7777};
   uint64_t api[3] = {a[2], a[1], 7777};
-#define IS(word) (strcmp(o->name, word) == 0)
   if (IS("uffd")) {
     int fd = syscall(SYS_userfaultfd, a[1]);
     say("= %d\n", fd < 0 ? -errno : 0);
@@ -277,33 +289,82 @@ static void resident(void *start, size_t size) {
   say("\n");
 }
 
-/* The memfd of the program, far above the descriptors that others get. */
-static int file_fd = -1;
-
-static void open_file(void) {
-  int fd = syscall(SYS_memfd_create, "f", 0);
-  file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 200);
-  if (file_fd < 0 || ftruncate(file_fd, 8 * PAGE) != 0) _exit(95);
-  close(fd);
+static void advise_twice(const long *a) {
+  struct iovec ranges[2] = {{place(a[0]), a[1]}, {place(a[2]), a[3]}};
+  int self = syscall(434, getpid(), 0); /* pidfd_open */
+  long result = syscall(440, self, ranges, 2L, a[4], 0L);
+  say_number(result);
+  close(self);
 }
 
-static int file_call(const struct op *o) {
+/* PAGEMAP_SCAN: the result, where the walk ended, and what it found. */
+static void scan(const long *a) {
+  uint64_t found[16][3];
+  uint64_t start = (uint64_t)place(a[0]);
+  uint64_t ask[12] = {96, a[2], start, start + a[1], 7777, (uint64_t)found, a[7], a[8],
+                      a[3], a[4], a[5], a[6]};
+  int count = ioctl(pagemap_fd, 0xc0606610UL, ask);
+  say("= %d", count < 0 ? -errno : count);
+  if (ask[4] == 7777) say(" untouched");
+  else say(" +0x%lx", (long)ask[4] - ARENA);
+  for (int i = 0; i < count && i < 16; i++)
+    say(" [+0x%lx +0x%lx %lx]", (long)found[i][0] - ARENA, (long)found[i][1] - ARENA,
+        (long)found[i][2]);
+  say("\n");
+}
+
+static void make_file(const long *a) {
+  int fd = syscall(SYS_memfd_create, "file", a[1]);
+  say("= %d\n", fd < 0 ? -errno : 0);
+  if (fd < 0) return;
+  if (files[a[0]] >= 0) close(files[a[0]]);
+  files[a[0]] = fd;
+  had_files = 1;
+}
+
+/* Into memory of our own, of which a hash is said, or into the arena. */
+static void read_file(const long *a) {
+  static uint32_t words[4096];
+  memset(words, 0, sizeof words);
+  int own = a[3] >= SOURCE_OFFSET;
+  ssize_t n = pread(files[a[0]], own ? (void *)words : place(a[3]), a[2], a[1]);
+  say("= %ld", n < 0 ? (long)-errno : (long)n);
+  if (own) {
+    uint32_t hash = 0;
+    for (int i = 0; i < 4096; i++) hash = hash * 31 + words[i];
+    say(" %x", hash);
+  }
+  say("\n");
+}
+
+static int with_file(const struct op *o) {
   const long *a = o->arg;
-  if (IS("mapfile")) {
-    int flags = a[4] < 0 ? a[3] | MAP_ANONYMOUS : a[3];
-    int fd = a[4] < 0 ? -1 : file_fd;
-    say_address(mmap(place(a[0]), a[1], a[2], flags, fd, a[4] < 0 ? 0 : a[4] * PAGE), a[1]);
-  } else if (IS("truncate")) say_number(ftruncate(file_fd, a[0]));
-  else if (IS("fallocate")) say_number(fallocate(file_fd, a[0], a[1], a[2]));
-  else if (IS("pwrite")) {
-    unsigned value = a[1];
-    say_number(pwrite(file_fd, &value, 4, a[0]));
-  } else if (IS("pread")) {
-    unsigned value = 0;
-    int got = pread(file_fd, &value, 4, a[0]);
-    say("= %d %x\n", got < 0 ? -errno : got, value);
+  if (IS("memfd")) make_file(a);
+  else if (IS("mapfile")) say_address(mmap(place(a[0]), a[1], a[2], a[3], files[a[4]], a[5]), a[1]);
+  else if (IS("ftruncate")) say_number(ftruncate(files[a[0]], a[1]));
+  else if (IS("fallocate")) say_number(fallocate(files[a[0]], a[1], a[2], a[3]));
+  else if (IS("pread")) read_file(a);
+  else if (IS("pwrite")) say_number(pwrite(files[a[0]], place(a[3]), a[2], a[1]));
+  else if (IS("lseek")) say_number(lseek(files[a[0]], a[1], a[2]));
+  else if (IS("seal")) say_number(fcntl(files[a[0]], F_ADD_SEALS, a[1]));
+  else if (IS("closefile")) {
+    say_number(close(files[a[0]]));
+    files[a[0]] = -1;
   } else return 0;
   return 1;
+}
+
+/* Size in bytes, pages and seals of every file. */
+static void say_files(void) {
+  if (!had_files) return;
+  say("D");
+  for (int i = 0; i < FILES; i++) {
+    struct stat s;
+    if (files[i] < 0 || fstat(files[i], &s) != 0) continue;
+    say(" %d: size %ld pages %ld seals %x", i, (long)s.st_size, (long)s.st_blocks / 8,
+        fcntl(files[i], F_GET_SEALS));
+  }
+  say("\n");
 }
 
 static void perform(const struct op *o) {
@@ -327,7 +388,9 @@ static void perform(const struct op *o) {
   else if (IS("fork")) fork_sleeper();
   else if (IS("load")) load(a[0]);
   else if (IS("store")) store(a[0], a[1]);
-  else if (!file_call(o) && !userfault(o)) say("= unknown operation %s\n", o->name);
+  else if (IS("process_madvise")) advise_twice(a);
+  else if (IS("scan")) scan(a);
+  else if (!with_file(o) && !userfault(o)) say("= unknown operation %s\n", o->name);
 }
 
 /* The arena's mappings out of smaps: "0-3 rss 1 rd wr mr mw me ac;" in pages. */
@@ -447,6 +510,7 @@ static void say_helper(void) {
 
 static void say_state(void) {
   say_helper();
+  say_files();
   say_mappings();
   say_pagemap();
 }
@@ -590,7 +654,6 @@ static void run_program(void) {
   sigaction(SIGBUS, &action, NULL);
   alarm(5);
   open_proc();
-  open_file();
   finish(perform_all());
 }
 
@@ -622,8 +685,9 @@ int main(void) {
     } else if (op_count < MAX_OPS) {
       struct op *o = &ops[op_count++];
       memset(o, 0, sizeof *o);
-      sscanf(line, "%23s %ld %ld %ld %ld %ld %ld", o->name, &o->arg[0], &o->arg[1], &o->arg[2],
-             &o->arg[3], &o->arg[4], &o->arg[5]);
+      long *a = o->arg;
+      sscanf(line, "%23s %ld %ld %ld %ld %ld %ld %ld %ld %ld", o->name, a, a + 1, a + 2, a + 3,
+             a + 4, a + 5, a + 6, a + 7, a + 8);
     }
   }
   return 0;

@@ -4,8 +4,19 @@
 export const FAMILIES = {
   map: ['mmap', 'munmap', 'mprotect', 'mremap', 'brk'],
   access: ['load', 'store'],
-  file: ['mapfile', 'truncate', 'fallocate', 'pwrite', 'pread'],
-  madvise: ['madvise'],
+  madvise: ['madvise', 'process_madvise'],
+  scan: ['scan'],
+  shmem: [
+    'memfd',
+    'mapfile',
+    'ftruncate',
+    'fallocate',
+    'pread',
+    'pwrite',
+    'lseek',
+    'seal',
+    'closefile',
+  ],
   lock: ['mlock', 'mlock2', 'munlock', 'mlockall', 'munlockall', 'mseal', 'mincore', 'msync'],
   fork: ['fork', 'switch', 'exit'],
   userfaultfd: [
@@ -35,11 +46,6 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   mprotect: 10,
   mremap: 10,
   brk: 3,
-  mapfile: 12,
-  truncate: 3,
-  fallocate: 5,
-  pwrite: 4,
-  pread: 2,
   load: 12,
   store: 22,
   madvise: 14,
@@ -51,6 +57,17 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   mseal: 1,
   mincore: 2,
   msync: 2,
+  process_madvise: 2,
+  scan: 4,
+  memfd: 1,
+  mapfile: 8,
+  ftruncate: 4,
+  fallocate: 4,
+  pread: 3,
+  pwrite: 4,
+  lseek: 1,
+  seal: 1,
+  closefile: 1,
   fork: 3,
   switch: 5,
   exit: 1,
@@ -62,7 +79,7 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   zeropage: 4,
   poison: 3,
   move: 6,
-  continue: 1,
+  continue: 3,
   writeprotect: 10,
   read: 3,
   poll: 2,
@@ -70,8 +87,3 @@ export const WEIGHTS: Readonly<Record<string, number>> = {
   structs: 1,
   close: 1,
 };
-
-/** Whether an operation is one on the program's memfd. */
-export function isFileCall(op: string): boolean {
-  return FAMILIES.file.some((name) => name === op);
-}

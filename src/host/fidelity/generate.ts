@@ -6,7 +6,8 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { FAMILIES, type Family, isFileCall, WEIGHTS } from './families.ts';
+import { FAMILIES, type Family, WEIGHTS } from './families.ts';
+import { type Dice, drawFile, openingFile } from './generate-files.ts';
 import {
   ARENA_PAGES,
   HEAP_PAGE,
@@ -17,11 +18,11 @@ import {
   SOURCE_PAGES,
 } from './operations.ts';
 
-/** Pages that the program's memfd has at first. */
-const FILE_PAGES = 8;
 const PRIVATE_ANONYMOUS = 0x22;
+const SHARED_ANONYMOUS = 0x21;
 const MAP_FIXED = 0x10;
 const MAP_GROWSDOWN = 0x100;
+const MAP_LOCKED = 0x2000;
 const MAP_NORESERVE = 0x4000;
 const MAP_POPULATE = 0x8000;
 const MAP_STACK = 0x20000;
@@ -30,9 +31,19 @@ const O_NONBLOCK = 0x800;
 const O_CLOEXEC = 0x80000;
 const FEATURE_SIGBUS = 1 << 7;
 const FEATURE_THREAD_ID = 1 << 8;
+const FEATURE_MINOR_SHMEM = 1 << 10;
 const FEATURE_EXACT_ADDRESS = 1 << 11;
+const FEATURE_WP_SHMEM = 1 << 12;
 const FEATURE_WP_UNPOPULATED = 1 << 13;
 const FEATURE_WP_ASYNC = 1 << 15;
+/** What each descriptor may ask for besides. */
+const FEATURES: readonly number[] = [
+  FEATURE_WP_UNPOPULATED,
+  FEATURE_THREAD_ID,
+  FEATURE_EXACT_ADDRESS,
+  FEATURE_MINOR_SHMEM,
+  FEATURE_WP_SHMEM,
+];
 /** FORK, REMAP, REMOVE, UNMAP. */
 const EVENTS: readonly number[] = [1 << 1, 1 << 2, 1 << 3, 1 << 6];
 /** Operations that wait for a fault to be resolved or an event to be read. */
@@ -42,13 +53,16 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   'madvise',
   'munmap',
   'mmap',
-  'mapfile',
   'mremap',
   'brk',
   'fork',
   'mlock',
   'mlock2',
   'mlockall',
+  'process_madvise',
+  'mapfile',
+  'ftruncate',
+  'fallocate',
 ]);
 /** Longer than user space, and lengths that wrap around its end. */
 const TOO_LONG = 2 ** 47;
@@ -56,6 +70,8 @@ const TOO_LONG = 2 ** 47;
 /** Pages of one UFFDIO_COPY, so that its source stays inside the buffer. */
 const LONGEST_COPY = 4;
 const REGISTER_MODES: readonly number[] = [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 0, 4, 5, 9];
+/** Where shared memory is: MINOR too. */
+const MINOR_MODES: readonly number[] = [4, 4, 5, 6, 7, 1, 2, 3];
 const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
 
 export interface GenerateOptions {
@@ -104,6 +120,9 @@ class Draw {
       this.#follow(operation);
     };
     for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
+    if (this.#shares && !this.#chance(4)) {
+      for (const operation of openingFile(this.#dice(), 0)) add(operation);
+    }
     if (this.#options.families.includes('userfaultfd')) {
       this.#waits = this.#chance(2);
       for (const operation of this.#open(0)) add(operation);
@@ -131,7 +150,7 @@ class Draw {
   /** Keeps track of an operation as if it succeeded. */
   #follow({ op: name, args }: Operation): void {
     const op = name.replace(HELPER, '');
-    const [a = 0, b = 0, c = 0, d = 0] = args;
+    const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
     const pages = (start: number, size: number): number[] => {
       const first = Math.floor(start / PAGE_SIZE);
       const count = size > 0 && size < TOO_LONG ? Math.ceil(size / PAGE_SIZE) : 0;
@@ -139,17 +158,37 @@ class Draw {
     };
     if (op === 'mmap' || op === 'mapfile' || op === 'munmap') {
       for (const page of pages(a, b)) {
-        if (op === 'munmap') this.#mapped.delete(page);
-        else this.#mapped.add(page);
+        if (op !== 'munmap') this.#mapped.add(page);
+        else this.#mapped.delete(page);
         this.#registered.delete(page);
       }
-    } else if (op === 'register' && (d & ~3) === 0) {
+    } else if (op === 'mremap' && (d & 2) !== 0) {
+      for (const page of pages(e, c)) this.#mapped.add(page);
+    } else if (op === 'register' && (d & ~7) === 0) {
       for (const page of pages(b, c)) if (this.#mapped.has(page)) this.#registered.add(page);
     } else if (op === 'unregister') {
       for (const page of pages(b, c)) this.#registered.delete(page);
     } else if (op === 'close') {
       this.#registered.clear();
     }
+  }
+
+  /** Whether programs have shared memory. */
+  get #shares(): boolean {
+    return this.#options.families.includes('shmem');
+  }
+
+  #dice(): Dice {
+    return {
+      below: (n) => this.#prng.below(n),
+      chance: (n) => this.#chance(n),
+      pick: (items) => this.#pick(items),
+      range: () => this.#range('mapped'),
+      page: () => this.#page(),
+      advice: () => this.#advice(),
+      prot: () => this.#prot(),
+      waits: this.#waits,
+    };
   }
 
   #operation(op: string): Operation {
@@ -188,7 +227,7 @@ class Draw {
       case 'switch':
         return { op, args: [this.#prng.below(2)] };
       default:
-        return isFileCall(op) ? this.#file(op) : this.#userfault(op);
+        return drawFile(op, this.#dice()) ?? this.#userfault(op);
     }
   }
 
@@ -196,9 +235,10 @@ class Draw {
     const slot = this.#slot();
     switch (op) {
       case 'register':
-        return { op, args: [slot, ...this.#range('mapped'), this.#pick(REGISTER_MODES)] };
-      case 'copy':
-      case 'move': {
+        return { op, args: [slot, ...this.#range('mapped'), this.#pick(this.#modes())] };
+      case 'move':
+        return this.#move(slot);
+      case 'copy': {
         const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
         // The source buffer is no mapping of the model: pages to move are of the arena.
@@ -230,9 +270,22 @@ class Draw {
     }
   }
 
+  #modes(): readonly number[] {
+    return this.#shares && this.#chance(2) ? MINOR_MODES : REGISTER_MODES;
+  }
+
+  /** Mostly from a neighbour of the same kind. */
+  #move(slot: number): Operation {
+    const [to = 0, size = 0] = this.#range('registered', LONGEST_COPY);
+    const [from = 0] = this.#chance(3) ? this.#range('registered') : this.#range('mapped');
+    return { op: 'move', args: [slot, to, from, size, this.#pick([0, 0, 0, 1, 2, 2, 2, 3, 4])] };
+  }
+
   #mmap(): Operation {
     let flags = PRIVATE_ANONYMOUS | (this.#chance(8) ? MAP_FIXED_NOREPLACE : MAP_FIXED);
+    if (this.#shares && this.#chance(4)) flags = (flags & ~PRIVATE_ANONYMOUS) | SHARED_ANONYMOUS;
     if (this.#chance(20)) flags &= ~(MAP_FIXED | MAP_FIXED_NOREPLACE);
+    if (this.#chance(20)) flags |= MAP_LOCKED;
     if (this.#chance(6)) flags |= MAP_POPULATE;
     if (this.#chance(12)) flags |= MAP_NORESERVE;
     if (this.#chance(20)) flags |= MAP_STACK;
@@ -243,42 +296,18 @@ class Draw {
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
   }
 
-  #file(op: string): Operation {
-    const offset = this.#prng.below(FILE_PAGES + 3) * PAGE_SIZE;
-    const within = this.#chance(4) ? this.#pick([8, 100, PAGE_SIZE - 2]) : 0;
-    switch (op) {
-      case 'mapfile': {
-        let flags = this.#pick([1, 1, 1, 2, 3]) | MAP_FIXED;
-        if (this.#chance(6)) flags |= MAP_POPULATE;
-        if (this.#chance(16)) flags |= this.#pick([MAP_NORESERVE, MAP_STACK, MAP_GROWSDOWN]);
-        const [start = 0, size = 0] = this.#range('any', FILE_PAGES);
-        const from = this.#chance(5) ? -1 : this.#pick([0, 0, 0, 1, 2, 5, FILE_PAGES]);
-        return { op, args: [start, size, this.#prot(), flags, from] };
-      }
-      case 'truncate':
-        return { op, args: [this.#chance(20) ? -1 : offset + within] };
-      case 'fallocate': {
-        const pages = 1 + this.#prng.below(4);
-        const mode = this.#pick([0, 0, 1, 3, 3, 3, 3, 2, 8]);
-        return {
-          op,
-          args: [mode, offset + within, pages * PAGE_SIZE - (this.#chance(4) ? 90 : 0)],
-        };
-      }
-      case 'pwrite':
-        return { op, args: [offset + within, 1 + this.#prng.below(99)] };
-      default:
-        return { op, args: [offset + within] };
-    }
-  }
-
   #madvise(): Operation {
-    const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
-    const often = [4, 4, 4, 4, 22, 23, 23, 24];
-    const advice = this.#chance(2) ? this.#pick(often) : this.#pick([...known, 5, 99]);
+    const advice = this.#advice();
     const [start = 0, size = 0] = this.#range('mapped');
     // Advice goes on over holes, so a length that reaches other mappings would ruin the process itself.
     return { op: 'madvise', args: [start, size >= TOO_LONG ? -PAGE_SIZE : size, advice] };
+  }
+
+  /** Mostly what drops, populates, frees or guards. */
+  #advice(): number {
+    const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
+    const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
+    return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
   }
 
   #mremap(): Operation {
@@ -294,7 +323,7 @@ class Draw {
   #open(slot: number): Operation[] {
     let features = this.#waits ? 0 : FEATURE_SIGBUS;
     if (this.#waits) for (const event of EVENTS) if (this.#chance(3)) features |= event;
-    for (const feature of [FEATURE_WP_UNPOPULATED, FEATURE_THREAD_ID, FEATURE_EXACT_ADDRESS]) {
+    for (const feature of FEATURES) {
       if (this.#chance(3)) features |= feature;
     }
     if (this.#chance(4)) features |= FEATURE_WP_ASYNC;

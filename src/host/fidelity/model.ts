@@ -8,23 +8,29 @@ import { enterWorld } from '../../kernel/current.ts';
 import type { FaultSignal } from '../../kernel/mm/fault.ts';
 import { userLoad, userStore } from '../../kernel/mm/user-access.ts';
 import type { Overrides } from '../../kernel/seam.ts';
-import { syscallByName } from '../../kernel/syscall/dispatch.ts';
 import { World } from '../../kernel/world.ts';
 import { type Geometry, PAGE_SIZE, REAL_GEOMETRY } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Oracle } from '../../sched/sched.ts';
 import type { Thread } from '../../sched/thread.ts';
-import { isFileCall } from './families.ts';
-import { fileCall, makeFile } from './model-file.ts';
+import {
+  addressText,
+  BUFFER_AT,
+  call,
+  offsetText,
+  place,
+  STRUCT_AT,
+  scratchWindow,
+} from './layout.ts';
+import { filesLine, performFile } from './model-files.ts';
 import {
   ARENA,
   ARENA_PAGES,
+  FILE_SLOTS,
   HEAP_PAGE,
   HELPER,
   type Operation,
   type Program,
-  SOURCE_OFFSET,
-  SOURCE_PAGES,
   type Transcript,
   UFFD_SLOTS,
 } from './operations.ts';
@@ -32,11 +38,6 @@ import { dataLine, stateLines } from './state.ts';
 import { messages, STRUCTS, type Struct } from './structs.ts';
 
 const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 2048, owners: 2, tablesPerOwner: 256 };
-/** The scratch window: structs, then what read(2) fills, then the source buffer. */
-const STRUCT_AT = SCRATCH_BASE;
-const BUFFER_AT: number = SCRATCH_BASE + 1024;
-const SOURCE_AT: number = SCRATCH_BASE + PAGE_SIZE;
-
 /** Helpers and set-up never race here, so the first that can run runs. */
 const FIRST: Oracle = {
   pick: (_sched, enabled) => at(enabled, 0),
@@ -44,7 +45,6 @@ const FIRST: Oracle = {
   stepped: () => undefined,
 };
 const HELPER_STEPS = 100_000;
-const MAP_ANONYMOUS = 0x20;
 
 /**
  * What Faultline says of a program; a broken assertion or integrity check is a line of it.
@@ -60,9 +60,9 @@ class Model {
   readonly #tasks: (Task | null)[];
   #me = 0;
   readonly #uffds: number[][] = [[], []];
+  /** Files in each process; null before its program has had one. */
+  readonly #files: (number[] | null)[] = [null, null];
   readonly #lines: string[] = [];
-  /** The descriptor of the program's memfd. */
-  readonly #file: number;
   /** The thread that performs what may wait; null in programs without such operations. */
   readonly #helper: Task | null = null;
   #job: Thread | null = null;
@@ -76,8 +76,6 @@ class Model {
     enterWorld(this.#world);
     const task = createProcess(this.#world, { name: 'program', hart: 0, owner: 0 });
     task.scratch = scratchWindow();
-    this.#world.setupTask = task;
-    this.#file = this.#alone(makeFile(task));
     const mm = task.mmOrDie;
     mm.startBrk = ARENA + HEAP_PAGE * PAGE_SIZE;
     mm.brk = mm.startBrk;
@@ -140,6 +138,8 @@ class Model {
 
   #state(): void {
     this.#sayHelper();
+    const files = at(this.#files, this.#me);
+    if (files !== null) this.#lines.push(filesLine(this.#task, files));
     this.#lines.push(...this.#alone(stateLines(this.#task.mmOrDie)));
   }
 
@@ -158,24 +158,15 @@ class Model {
     this.#state();
   }
 
-  *#call(task: Task, name: string, args: readonly number[]): Steps<number> {
-    const { handler } = must(syscallByName(name), `system call ${name}`);
-    return yield* handler(task, args);
-  }
-
   *#perform(task: Task, { op, args }: Operation): Steps<string> {
     const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
     switch (op) {
       case 'mmap':
-        return yield* this.#address(
-          task,
-          yield* this.#call(task, 'mmap', [place(a), b, c, d, -1, 0]),
-          b,
-        );
+        return yield* addressText(task, yield* call(task, 'mmap', [place(a), b, c, d, -1, 0]), b);
       case 'mremap':
-        return yield* this.#address(
+        return yield* addressText(
           task,
-          yield* this.#call(task, 'mremap', [place(a), b, c, d, place(e)]),
+          yield* call(task, 'mremap', [place(a), b, c, d, place(e)]),
           c,
         );
       case 'munmap':
@@ -186,15 +177,15 @@ class Model {
       case 'mseal':
       case 'msync':
       case 'madvise':
-        return String(yield* this.#call(task, op, [place(a), b, c]));
+        return String(yield* call(task, op, [place(a), b, c]));
       case 'mlockall':
-        return String(yield* this.#call(task, op, [a]));
+        return String(yield* call(task, op, [a]));
       case 'munlockall':
-        return String(yield* this.#call(task, op, []));
+        return String(yield* call(task, op, []));
       case 'mincore':
         return yield* this.#mincore(task, place(a), b);
       case 'brk':
-        return offsetText(yield* this.#call(task, 'brk', [place(a)]));
+        return offsetText(yield* call(task, 'brk', [place(a)]));
       case 'fork': {
         const child = yield* forkTask(task, { name: 'sleeper', hart: 1, owner: 1 });
         return typeof child === 'number' ? String(child) : '0';
@@ -204,26 +195,15 @@ class Model {
       case 'store':
         return accessText(yield* userStore(task, place(a), 4, b));
       default:
-        return isFileCall(op)
-          ? yield* this.#fileCall(task, op, args)
-          : yield* this.#userfault(task, op, args);
+        return (yield* this.#filed(task, op, args)) ?? (yield* this.#userfault(task, op, args));
     }
   }
 
-  *#fileCall(task: Task, op: string, args: readonly number[]): Steps<string> {
-    if (op !== 'mapfile') return yield* fileCall(task, this.#file, op, args);
-    const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
-    const [how, fd, from] = e < 0 ? [d | MAP_ANONYMOUS, -1, 0] : [d, this.#file, e * PAGE_SIZE];
-    const result = yield* this.#call(task, 'mmap', [place(a), b, c, how, fd, from]);
-    return yield* this.#address(task, result, b);
-  }
-
-  /** An address as a result; what came to lie outside the arena is unmapped again. */
-  *#address(task: Task, result: number, size: number): Steps<string> {
-    if (result < 0) return String(result);
-    if (result >= ARENA && result < ARENA + ARENA_PAGES * PAGE_SIZE) return offsetText(result);
-    yield* this.#call(task, 'munmap', [result, size]);
-    return 'elsewhere';
+  *#filed(task: Task, op: string, args: readonly number[]): Steps<string | null> {
+    const files = this.#files[this.#me] ?? new Array<number>(FILE_SLOTS).fill(-1);
+    const result = yield* performFile(task, files, op, args);
+    if (op === 'memfd' && result === '0') this.#files[this.#me] = files;
+    return result;
   }
 
   #process(op: 'fork' | 'switch' | 'exit', to: number): string {
@@ -234,6 +214,7 @@ class Model {
       child.scratch = this.#task.scratch;
       this.#tasks[1] = child;
       this.#uffds[1] = [...at(this.#uffds, 0)];
+      this.#files[1] = this.#files[0] === null ? null : [...(this.#files[0] ?? [])];
       this.#structsAt[1] = at(this.#structsAt, 0);
       return '0';
     }
@@ -254,7 +235,7 @@ class Model {
     const from = BUFFER_AT - SCRATCH_BASE;
     const vec = must(task.scratch, 'scratch').subarray(from, from + ARENA_PAGES);
     vec.fill(0);
-    const result = yield* this.#call(task, 'mincore', [start, size, BUFFER_AT]);
+    const result = yield* call(task, 'mincore', [start, size, BUFFER_AT]);
     return `${result} ${vec.join('')}`;
   }
 
@@ -265,15 +246,15 @@ class Model {
     const window = must(task.scratch, 'scratch');
     switch (op) {
       case 'uffd': {
-        const made = yield* this.#call(task, 'userfaultfd', [value]);
+        const made = yield* call(task, 'userfaultfd', [value]);
         if (made < 0) return String(made);
-        if (fd >= 0) yield* this.#call(task, 'close', [fd]);
+        if (fd >= 0) yield* call(task, 'close', [fd]);
         fds[slot] = made;
         return '0';
       }
       case 'close': {
         fds[slot] = -1;
-        return String(yield* this.#call(task, 'close', [fd]));
+        return String(yield* call(task, 'close', [fd]));
       }
       case 'structs':
         this.#structsAt[this.#me] = slot;
@@ -282,9 +263,8 @@ class Model {
         return fdinfo(task, fd);
       case 'read': {
         const structs = at(this.#structsAt, this.#me);
-        if (structs >= 0)
-          return String(yield* this.#call(task, 'read', [fd, place(structs), value]));
-        const count = yield* this.#call(task, 'read', [fd, BUFFER_AT, value]);
+        if (structs >= 0) return String(yield* call(task, 'read', [fd, place(structs), value]));
+        const count = yield* call(task, 'read', [fd, BUFFER_AT, value]);
         const from = BUFFER_AT - SCRATCH_BASE;
         return `${count}${messages(window.subarray(from, from + Math.max(0, count)))}`;
       }
@@ -294,7 +274,7 @@ class Model {
         for (let i = 0; i < 24; i++) view.setUint8(i, 0);
         view.setInt32(0, fd, true);
         view.setInt16(4, 5, true);
-        const ready = yield* this.#call(task, 'ppoll', [STRUCT_AT, 1, STRUCT_AT + 8, 0, 8]);
+        const ready = yield* call(task, 'ppoll', [STRUCT_AT, 1, STRUCT_AT + 8, 0, 8]);
         return ready < 0 ? String(ready) : `${ready} ${view.getInt16(6, true).toString(16)}`;
       }
       default:
@@ -310,7 +290,7 @@ class Model {
     const view = new DataView(window.buffer, window.byteOffset);
     const fields = struct.fields(args, place);
     for (const [i, field] of fields.entries()) view.setBigInt64(i * 8, field, true);
-    let text = String(yield* this.#call(task, 'ioctl', [fd, struct.command, STRUCT_AT]));
+    let text = String(yield* call(task, 'ioctl', [fd, struct.command, STRUCT_AT]));
     for (let i = struct.firstOut; i < fields.length; i++) {
       text += ` ${view.getBigInt64(i * 8, true)}`;
     }
@@ -331,7 +311,7 @@ class Model {
     for (let i = 0; i < words.byteLength; i += 4) {
       if ((yield* userStore(task, where + i, 4, words.getUint32(i, true))) !== null) break;
     }
-    let text = String(yield* this.#call(task, 'ioctl', [fd, struct.command, where]));
+    let text = String(yield* call(task, 'ioctl', [fd, struct.command, where]));
     let there = 0;
     for (; there < words.byteLength; there += 4) {
       const word = yield* userLoad(task, where + there, 4);
@@ -353,24 +333,6 @@ function fdinfo(task: Task, fd: number): string {
     .split(/[\t\n]+/)
     .join(' ')
     .trim();
-}
-
-function scratchWindow(): Uint8Array {
-  const bytes = new Uint8Array(PAGE_SIZE * (1 + SOURCE_PAGES));
-  const words = new DataView(bytes.buffer, PAGE_SIZE);
-  for (let i = 0; i < (SOURCE_PAGES * PAGE_SIZE) / 4; i++) {
-    words.setUint32(i * 4, 0xc0000000 + i, true);
-  }
-  return bytes;
-}
-
-/** The address that an offset of the operation language means. */
-function place(offset: number): number {
-  return offset >= SOURCE_OFFSET ? SOURCE_AT + (offset - SOURCE_OFFSET) : ARENA + offset;
-}
-
-function offsetText(address: number): string {
-  return `+0x${(address - ARENA).toString(16)}`;
 }
 
 function accessText(result: number | FaultSignal | null): string {

@@ -15,6 +15,8 @@ export const SOURCE_OFFSET = 0x100000000;
 export const SOURCE_PAGES = 9;
 /** Descriptors of userfaultfd(2) a program has. */
 export const UFFD_SLOTS = 2;
+/** Files of memfd_create(2) a program has. */
+export const FILE_SLOTS = 2;
 
 /**
  * What an operand is. `page`: a byte offset from the arena; `source`: that, or into the source buffer; `size`: bytes.
@@ -28,6 +30,7 @@ export type OperandKind =
   | 'advice'
   | 'mremap-flags'
   | 'slot'
+  | 'file'
   | 'features'
   | 'mode'
   | 'number';
@@ -54,13 +57,22 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   msync: ['page', 'size', 'number'],
   mremap: ['page', 'size', 'size', 'mremap-flags', 'page'],
   brk: ['page'],
-  /** A mapping of the program's memfd, which has eight pages at first, from a page of it on; -1: shared anonymous. */
-  mapfile: ['page', 'size', 'prot', 'map-flags', 'number'],
-  truncate: ['size'],
-  fallocate: ['number', 'size', 'size'],
-  /** Four bytes at an offset of the memfd. */
-  pwrite: ['size', 'number'],
-  pread: ['size'],
+  /** process_madvise(2) on oneself: two ranges, one advice. */
+  process_madvise: ['page', 'size', 'page', 'size', 'advice'],
+  /** PAGEMAP_SCAN: flags, inverted, mask, any-of and return masks, longest answer, most pages. */
+  scan: ['page', 'size', 'mode', 'mode', 'mode', 'mode', 'mode', 'number', 'number'],
+  memfd: ['file', 'number'],
+  /** mmap of a file, from a byte offset on. */
+  mapfile: ['page', 'size', 'prot', 'map-flags', 'file', 'size'],
+  ftruncate: ['file', 'size'],
+  fallocate: ['file', 'mode', 'size', 'size'],
+  /** Into the arena, or into memory of our own. */
+  pread: ['file', 'size', 'size', 'source'],
+  pwrite: ['file', 'size', 'size', 'source'],
+  lseek: ['file', 'size', 'number'],
+  /** F_ADD_SEALS. */
+  seal: ['file', 'mode'],
+  closefile: ['file'],
   load: ['page'],
   store: ['page', 'number'],
   /** A child process that waits until it is switched to; the helper's (`~fork`) does nothing ever. */
@@ -146,6 +158,8 @@ function describeOperand(kind: OperandKind, value: number): string {
       return value % PAGE_SIZE === 0 ? `${value / PAGE_SIZE} pages` : `${value} bytes`;
     case 'slot':
       return `uffd ${value}`;
+    case 'file':
+      return `file ${value}`;
     default:
       return value < 10 ? String(value) : `0x${value.toString(16)}`;
   }

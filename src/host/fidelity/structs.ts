@@ -2,6 +2,7 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   UFFD_EVENT_PAGEFAULT,
+  UFFD_EVENT_REMAP,
   UFFDIO_API,
   UFFDIO_CONTINUE,
   UFFDIO_COPY,
@@ -13,10 +14,10 @@ import {
   UFFDIO_WRITEPROTECT,
   UFFDIO_ZEROPAGE,
 } from '../../uapi/userfaultfd.ts';
-import { ARENA } from './operations.ts';
+import { ARENA, ARENA_PAGES } from './operations.ts';
 
 /** What an out-field holds before the call, to see whether it was written. */
-const UNTOUCHED = 7777n;
+export const UNTOUCHED = 7777n;
 
 type Place = (offset: number) => number;
 
@@ -82,14 +83,25 @@ export function messages(bytes: Uint8Array): string {
   let text = '';
   for (let at = 0; at + MESSAGE_BYTES <= bytes.length; at += MESSAGE_BYTES) {
     const event = view.getUint8(at);
-    const flags = view.getBigUint64(at + 8, true).toString(16);
-    const address = Number(view.getBigUint64(at + 16, true)) - ARENA;
-    text +=
-      event === UFFD_EVENT_PAGEFAULT
-        ? ` [PAGEFAULT flags ${flags} +0x${address.toString(16)}]`
-        : ` [event ${event.toString(16)}]`;
+    const word = (i: number): number => Number(view.getBigUint64(at + 8 * i, true));
+    text += ` [${message(event, word)}]`;
   }
   return text;
+}
+
+function message(event: number, word: (i: number) => number): string {
+  const from = word(1) - ARENA;
+  const to = word(2) - ARENA;
+  const offset = `+0x${to.toString(16)}`;
+  const inside = to >= 0 && to < ARENA_PAGES * PAGE_SIZE;
+  switch (event) {
+    case UFFD_EVENT_PAGEFAULT:
+      return `PAGEFAULT flags ${word(1).toString(16)} ${offset}`;
+    case UFFD_EVENT_REMAP:
+      return `event ${event.toString(16)} +0x${from.toString(16)} ${inside ? offset : 'elsewhere'} ${word(3)}`;
+    default:
+      return `event ${event.toString(16)}`;
+  }
 }
 
 /** Bytes that `read` may ask for at most. */
