@@ -63,6 +63,10 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   'mapfile',
   'ftruncate',
   'fallocate',
+  'pread',
+  'pwrite',
+  'lseek',
+  'seal',
 ]);
 /** Longer than user space, and lengths that wrap around its end. */
 const TOO_LONG = 2 ** 47;
@@ -241,9 +245,7 @@ class Draw {
       case 'copy': {
         const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
-        // The source buffer is no mapping of the model: pages to move are of the arena.
-        const source = op === 'move' ? this.#page() * PAGE_SIZE : this.#source();
-        return { op, args: [slot, start, source, size, mode] };
+        return { op, args: [slot, start, this.#source(), size, mode] };
       }
       case 'zeropage':
       case 'continue':

@@ -28,6 +28,22 @@ export interface FileOps {
   read?(task: Task, file: File, count: number, offset: number | null): Steps<Uint8Array | number>;
   /** Bytes taken from `data`, or a negative errno. */
   write?(task: Task, file: File, data: Uint8Array, offset: number | null): Steps<number>;
+  /** Instead of `read` and a copy: copies by itself, and says how far it came. */
+  readTo?(
+    task: Task,
+    file: File,
+    buffer: number,
+    count: number,
+    offset: number | null,
+  ): Steps<number>;
+  /** Instead of a copy and `write`: the same from user memory. */
+  writeFrom?(
+    task: Task,
+    file: File,
+    buffer: number,
+    count: number,
+    offset: number | null,
+  ): Steps<number>;
   /** Readiness now; POLL* bits. */
   poll?(file: File): number;
   pollSource?(file: File): PollSource;

@@ -4,11 +4,8 @@
  */
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { access } from '../../sched/access.ts';
-import { READ } from '../../sched/cell.ts';
-import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EINVAL, ENXIO, EPERM } from '../../uapi/errno.ts';
+import { EFAULT, EINVAL, ENXIO, EPERM } from '../../uapi/errno.ts';
 import {
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
@@ -26,9 +23,10 @@ import {
   SEEK_SET,
 } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
-import { peekFolio } from '../mm/filemap.ts';
+import { filemapGetFolio, peekFolio } from '../mm/filemap.ts';
 import { folioUnlockPut } from '../mm/folio-lock.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
@@ -39,7 +37,13 @@ import {
   shmemSetSize,
   withInodeLock,
 } from '../mm/shmem.ts';
-import { readContent, writeContent } from '../mm/user-access.ts';
+import {
+  copyFromUser,
+  copyFromUserPartly,
+  copyToUserPartly,
+  readContent,
+  writeContent,
+} from '../mm/user-access.ts';
 import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
 
@@ -75,63 +79,93 @@ export function fileInode(file: File): Inode {
   return inode;
 }
 
-/** Bytes from where the file stands or from `offset`; holes read as zeroes. @linux shmem_file_read_iter */
+/**
+ * Page by page to user memory, from where the file stands or from `offset`; holes read as zeroes. A page that cannot be
+ * written to ends it. @linux shmem_file_read_iter
+ */
 function* readShmem(
-  _task: Task,
+  task: Task,
   file: File,
+  buffer: number,
   count: number,
   offset: number | null,
-): Steps<Uint8Array> {
+): Steps<number> {
   const inode = fileInode(file);
   const from = offset ?? file.offset;
-  const parts = new Uint8Array(Math.max(0, Math.min(count, inode.size - from)));
   let done = 0;
-  while (done < parts.length) {
+  let failed = false;
+  while (done < count && !failed) {
     const at = from + done;
     const index = Math.floor(at / PAGE_SIZE);
-    if (sched.wants()) yield* access('read page', inode.mapping.pageCell(index), READ);
     // The file may have become shorter since the page before.
-    const chunk = Math.min(parts.length, inode.size - from, PAGE_SIZE - (at % PAGE_SIZE) + done);
-    if (chunk <= done) break;
-    const pfn = peekFolio(inode.mapping, index);
-    if (pfn !== 0) readContent(pfn, at % PAGE_SIZE, parts.subarray(done, chunk));
-    done = chunk;
+    const chunk = Math.min(count - done, inode.size - at, PAGE_SIZE - (at % PAGE_SIZE));
+    if (chunk <= 0) break;
+    const pfn = yield* filemapGetFolio(inode.mapping, index);
+    const part = new Uint8Array(chunk);
+    if (pfn !== 0) readContent(pfn, at % PAGE_SIZE, part);
+    const copied = yield* copyToUserPartly(task, buffer + done, part);
+    if (pfn !== 0) machine.frames.put(pfn, world.owner());
+    done += copied;
+    failed = copied < chunk;
   }
   if (offset === null) file.offset += done;
-  return parts.subarray(0, done);
+  return done === 0 && failed ? -EFAULT : done;
 }
 
-/** Page by page under the inode lock. @linux shmem_file_write_iter, shmem_write_begin */
+/**
+ * Page by page under the inode lock. The page is made and the file grows before it is known whether the memory is
+ * there: a write that fails with EFAULT may leave an empty page and a longer file (measured on 6.18).
+ * @linux mm/filemap.c generic_perform_write, mm/shmem.c shmem_write_begin, shmem_write_end
+ */
 function* writeShmem(
-  _task: Task,
+  task: Task,
   file: File,
-  data: Uint8Array,
+  buffer: number,
+  count: number,
   offset: number | null,
 ): Steps<number> {
+  if (count === 0) return 0;
   const inode = fileInode(file);
   return yield* withInodeLock(inode, function* () {
     const from = offset ?? file.offset;
     let done = 0;
-    while (done < data.length) {
+    let error = 0;
+    while (done < count && error === 0) {
       const at = from + done;
-      const chunk = Math.min(data.length - done, PAGE_SIZE - (at % PAGE_SIZE));
-      const refused = refusesWrite(inode, at + chunk);
-      const got = refused
-        ? null
-        : yield* shmemGetFolio(inode, Math.floor(at / PAGE_SIZE), 'write', null);
-      if (got === null || got.kind !== 'folio') {
-        if (done > 0) break;
-        return got?.kind === 'error' ? -got.errno : -EPERM;
-      }
-      writeContent(got.pfn, at % PAGE_SIZE, data.subarray(done, done + chunk));
-      if (at + chunk > inode.peekSize()) inode.size = at + chunk;
-      folioMarkDirty(got.pfn);
-      folioUnlockPut(got.pfn);
-      done += chunk;
+      const chunk = Math.min(count - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const copied = yield* writePage(task, inode, at, buffer + done, chunk);
+      if (copied < 0) error = copied;
+      else if (copied === 0) error = yield* faultIn(task, buffer + done, chunk);
+      else done += copied;
     }
     if (offset === null) file.offset += done;
-    return done;
+    return done > 0 ? done : error;
   });
+}
+
+/** Into one page, without faulting while it is locked. @returns bytes copied, or a negative errno */
+function* writePage(
+  task: Task,
+  inode: Inode,
+  at: number,
+  buffer: number,
+  chunk: number,
+): Steps<number> {
+  if (refusesWrite(inode, at + chunk)) return -EPERM;
+  const got = yield* shmemGetFolio(inode, Math.floor(at / PAGE_SIZE), 'write', null);
+  if (got.kind !== 'folio') return got.kind === 'error' ? -got.errno : -EPERM;
+  const bytes = yield* copyFromUserPartly(task, buffer, chunk);
+  writeContent(got.pfn, at % PAGE_SIZE, bytes);
+  if (at + bytes.length > inode.peekSize()) inode.size = at + bytes.length;
+  folioMarkDirty(got.pfn);
+  folioUnlockPut(got.pfn);
+  return bytes.length;
+}
+
+/** @returns 0, or -EFAULT when the first byte cannot be had. @linux mm/gup.c fault_in_readable */
+function* faultIn(task: Task, buffer: number, chunk: number): Steps<number> {
+  const first = yield* copyFromUser(task, buffer, Math.min(chunk, 1));
+  return typeof first === 'number' ? first : 0;
 }
 
 function refusesWrite(inode: Inode, end: number): boolean {
@@ -182,8 +216,8 @@ function isData(mapping: AddressSpace, index: number): boolean {
 
 const SHMEM_OPS: FileOps = {
   kind: 'shmem',
-  read: readShmem,
-  write: writeShmem,
+  readTo: readShmem,
+  writeFrom: writeShmem,
   seek: seekShmem,
   poll: () => POLLIN | POLLOUT,
   stat(file) {

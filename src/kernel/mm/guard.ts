@@ -27,6 +27,7 @@ import { anonVmaPrepare } from './anon-vma.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from './mmap-lock.ts';
+import { discardSealed } from './mseal.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import {
@@ -34,9 +35,7 @@ import {
   VM_HUGETLB,
   VM_LOCKED,
   VM_MAYBE_GUARD,
-  VM_SEALED,
   VM_SPECIAL,
-  VM_WRITE,
   type VmFlags,
   withFlag,
 } from './vm-flags.ts';
@@ -90,7 +89,7 @@ function* guardVmas(mm: Mm, start: Vaddr, end: Vaddr, install: boolean): Steps<n
     if (vma.start > address) hole = true;
     const from = Math.max(address, vma.start);
     address = Math.min(end, vma.end);
-    if (install && has(vma.flags, VM_SEALED) && !has(vma.flags, VM_WRITE)) return fail(E.sealed);
+    if (install && discardSealed(vma)) return fail(E.sealed);
     if (!isValidGuardVma(vma, !install)) return fail(E.guardKind);
     if (!install) {
       yield* madviseGuardRemove(vma, from, address);

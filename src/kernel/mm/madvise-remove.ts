@@ -10,6 +10,7 @@ import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from './mmap-lock.ts';
+import { discardSealed } from './mseal.ts';
 import { linearPageIndex } from './rmap.ts';
 import { has, VM_LOCKED, VM_MAYWRITE, VM_SHARED } from './vm-flags.ts';
 
@@ -42,6 +43,7 @@ export function* madviseRemove(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> 
 /** One VMA. mmap_lock is dropped while the hole is punched, and held again afterwards. */
 function* removePart(mm: Mm, vma: Vma, start: Vaddr, end: Vaddr): Steps<number> {
   const { file, flags } = vma;
+  if (discardSealed(vma)) return fail(E.sealed);
   if (has(flags, VM_LOCKED)) return fail(E.locked);
   const inode = file?.inode ?? null;
   if (file === null || inode === null) return fail(E.kind);

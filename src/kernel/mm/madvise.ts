@@ -40,7 +40,6 @@ import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
 
 import { madvisePopulate } from './madvise-populate.ts';
 import { madviseRemove } from './madvise-remove.ts';
-
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -52,6 +51,7 @@ import {
   vmaLookup,
 } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import { discardSealed } from './mseal.ts';
 import {
   has,
   VM_DONTCOPY,
@@ -67,13 +67,11 @@ import {
   VM_NONE,
   VM_PFNMAP,
   VM_RAND_READ,
-  VM_SEALED,
   VM_SEQ_READ,
   VM_SHARED,
   VM_SPECIAL,
   VM_UFFD_FLAGS,
   VM_WIPEONFORK,
-  VM_WRITE,
   type VmFlags,
   withFlag,
   withoutFlag,
@@ -119,10 +117,6 @@ function mergeable(vma: Vma): VmFlags {
   return shared ? vma.flags : withFlag(vma.flags, VM_MERGEABLE);
 }
 const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
-/** Whether throwing data away would change a mapping that may not change. @linux mm/madvise.c can_madvise_modify */
-function discardSealed(vma: Vma): boolean {
-  return has(vma.flags, VM_SEALED) && vma.file === null && !has(vma.flags, VM_WRITE);
-}
 function unlessSealed(change: FlagChange): FlagChange {
   return (vma) => (discardSealed(vma) ? E.sealed : change(vma));
 }

@@ -233,6 +233,8 @@ function* mremapTo(remap: Remap): Steps<number> {
     const end = newAddress + newLength;
     const error = yield* unmapRegion(mm, newAddress, end, remap.early, false);
     if (error < 0) return error;
+    // An old length that wraps around lets the destination cover the source.
+    if (mm.vmas.find(address) === null) return fail(E.unmapped);
   }
   if (newLength < remap.oldLength || remap.oldLength < 0) {
     const error = yield* shrinkVma(remap, false);

@@ -2,9 +2,9 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import { errnoTable, fail } from '../errno-row.ts';
-import type { Mm, Vaddr } from './mm-types.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
-import { VM_SEALED, withFlag } from './vm-flags.ts';
+import { has, VM_SEALED, VM_WRITE, withFlag } from './vm-flags.ts';
 import { pageAlign } from './vm-prot.ts';
 import { vmaModify } from './vma.ts';
 
@@ -34,6 +34,11 @@ export function* doMseal(mm: Mm, start: Vaddr, length: number, flags: number): S
   const error = yield* sealRange(mm, start, end);
   mmapWriteUnlock(mm);
   return error;
+}
+
+/** Whether throwing data away would change a mapping that may not change. @linux mm/madvise.c can_madvise_modify */
+export function discardSealed(vma: Vma): boolean {
+  return has(vma.flags, VM_SEALED) && vma.file === null && !has(vma.flags, VM_WRITE);
 }
 
 function* sealRange(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {

@@ -95,6 +95,30 @@ export function* copyFromUserNofault(
   return yield* copyIn(task, address, length, NO_FAULT);
 }
 
+/** Bytes of user memory until one page is not there, without faulting. @linux copy_folio_from_iter_atomic */
+export function* copyFromUserPartly(task: Task, address: Vaddr, length: number): Steps<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const chunk = Math.min(length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+    const part = yield* copyIn(task, address + done, chunk, NO_FAULT);
+    if (typeof part === 'number') return bytes.subarray(0, done);
+    bytes.set(part, done);
+    done += chunk;
+  }
+  return bytes;
+}
+
+/** Writes bytes to user memory until one page cannot be written. @returns how many. @linux copy_folio_to_iter */
+export function* copyToUserPartly(task: Task, address: Vaddr, bytes: Uint8Array): Steps<number> {
+  for (let done = 0; done < bytes.length; ) {
+    const chunk = Math.min(bytes.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+    const error = yield* copyToUser(task, address + done, bytes.subarray(done, done + chunk));
+    if (error < 0) return done;
+    done += chunk;
+  }
+  return bytes.length;
+}
+
 /** Writes bytes to user memory. @returns 0 or -EFAULT, with the pages before the bad one written. @linux copy_to_user */
 export function* copyToUser(task: Task, address: Vaddr, bytes: Uint8Array): Steps<number> {
   const window = scratch(task, address, bytes.length);

@@ -23,6 +23,9 @@ function* readFile(
   offset: number | null,
 ): Steps<number> {
   if ((file.flags & O_ACCMODE) === O_WRONLY) return -EBADF;
+  if (file.ops.readTo !== undefined) {
+    return yield* file.ops.readTo(task, file, buffer, count, offset);
+  }
   if (file.ops.read === undefined) return file.ops.kind === 'dir' ? -EISDIR : -EINVAL;
   const got = yield* file.ops.read(task, file, count, offset);
   if (typeof got === 'number') return got;

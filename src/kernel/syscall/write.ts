@@ -26,7 +26,11 @@ function* writeFile(
   offset: number | null,
 ): Steps<number> {
   // userfaultfd has no write: write(2) says EBADF for a file that was not opened for writing (measured on 6.18).
-  if (file.ops.write === undefined || (file.flags & O_ACCMODE) === O_RDONLY) return -EBADF;
+  if ((file.flags & O_ACCMODE) === O_RDONLY) return -EBADF;
+  if (file.ops.writeFrom !== undefined) {
+    return yield* file.ops.writeFrom(task, file, buffer, count, offset);
+  }
+  if (file.ops.write === undefined) return -EBADF;
   let done = 0;
   do {
     const part = Math.min(CHUNK, count - done);
