@@ -6,6 +6,29 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  EVENTS,
+  FEATURE_SIGBUS,
+  FEATURE_WP_ASYNC,
+  FEATURES,
+  LONGEST_COPY,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_STACK,
+  MAY_WAIT,
+  MINOR_MODES,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  PRIVATE_ANONYMOUS,
+  REGISTER_MODES,
+  SHARED_ANONYMOUS,
+  TOO_LONG,
+  WP_MODES,
+} from './choices.ts';
 import { FAMILIES, type Family, WEIGHTS } from './families.ts';
 import { type Dice, drawFile, openingFile } from './generate-files.ts';
 import {
@@ -17,66 +40,6 @@ import {
   SOURCE_OFFSET,
   SOURCE_PAGES,
 } from './operations.ts';
-
-const PRIVATE_ANONYMOUS = 0x22;
-const SHARED_ANONYMOUS = 0x21;
-const MAP_FIXED = 0x10;
-const MAP_GROWSDOWN = 0x100;
-const MAP_LOCKED = 0x2000;
-const MAP_NORESERVE = 0x4000;
-const MAP_POPULATE = 0x8000;
-const MAP_STACK = 0x20000;
-const MAP_FIXED_NOREPLACE = 0x100000;
-const O_NONBLOCK = 0x800;
-const O_CLOEXEC = 0x80000;
-const FEATURE_SIGBUS = 1 << 7;
-const FEATURE_THREAD_ID = 1 << 8;
-const FEATURE_MINOR_SHMEM = 1 << 10;
-const FEATURE_EXACT_ADDRESS = 1 << 11;
-const FEATURE_WP_SHMEM = 1 << 12;
-const FEATURE_WP_UNPOPULATED = 1 << 13;
-const FEATURE_WP_ASYNC = 1 << 15;
-/** What each descriptor may ask for besides. */
-const FEATURES: readonly number[] = [
-  FEATURE_WP_UNPOPULATED,
-  FEATURE_THREAD_ID,
-  FEATURE_EXACT_ADDRESS,
-  FEATURE_MINOR_SHMEM,
-  FEATURE_WP_SHMEM,
-];
-/** FORK, REMAP, REMOVE, UNMAP. */
-const EVENTS: readonly number[] = [1 << 1, 1 << 2, 1 << 3, 1 << 6];
-/** Operations that wait for a fault to be resolved or an event to be read. */
-const MAY_WAIT: ReadonlySet<string> = new Set([
-  'load',
-  'store',
-  'madvise',
-  'munmap',
-  'mmap',
-  'mremap',
-  'brk',
-  'fork',
-  'mlock',
-  'mlock2',
-  'mlockall',
-  'process_madvise',
-  'mapfile',
-  'ftruncate',
-  'fallocate',
-  'pread',
-  'pwrite',
-  'lseek',
-  'seal',
-]);
-/** Longer than user space, and lengths that wrap around its end. */
-const TOO_LONG = 2 ** 47;
-
-/** Pages of one UFFDIO_COPY, so that its source stays inside the buffer. */
-const LONGEST_COPY = 4;
-const REGISTER_MODES: readonly number[] = [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 0, 4, 5, 9];
-/** Where shared memory is: MINOR too. */
-const MINOR_MODES: readonly number[] = [4, 4, 5, 6, 7, 1, 2, 3];
-const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
 
 export interface GenerateOptions {
   readonly operations: number;
