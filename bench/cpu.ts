@@ -80,7 +80,9 @@ class Guest {
     this.view.setBigInt64(entry + layout.TLB_TAG_W, BigInt(isCode ? -1 : vpn), true);
     this.view.setBigInt64(entry + layout.TLB_TAG_X, BigInt(isCode ? vpn : -1), true);
     this.view.setUint32(entry + layout.TLB_HOST, host, true);
+    this.view.setUint32(entry + layout.TLB_X_HOST, host, true);
     this.view.setUint32(entry + layout.TLB_PFN, (host - FRAMES) / PAGE, true);
+    this.view.setUint32(entry + layout.TLB_X_PFN, (host - FRAMES) / PAGE, true);
   }
 
   #systemCall(): boolean {

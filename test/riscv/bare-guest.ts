@@ -45,7 +45,9 @@ export class BareGuest {
     this.view.setBigInt64(entry + layout.TLB_TAG_W, tag('w'), true);
     this.view.setBigInt64(entry + layout.TLB_TAG_X, tag('x'), true);
     this.view.setUint32(entry + layout.TLB_HOST, frame * 4096, true);
+    this.view.setUint32(entry + layout.TLB_X_HOST, frame * 4096, true);
     this.view.setUint32(entry + layout.TLB_PFN, frame, true);
+    this.view.setUint32(entry + layout.TLB_X_PFN, frame, true);
     return frame;
   }
 

@@ -39,7 +39,7 @@ export function hartWalk(mm: Mm, hart: number, address: Vaddr, right: number): b
   const used = withFlags(pte, right === TLB_W ? PTE_YOUNG | PTE_DIRTY : PTE_YOUNG);
   if (used !== pte) setPte(slot, used);
   const vpn = Math.floor(address / PAGE_SIZE);
-  const rights = TLB_R | (right === TLB_W ? TLB_W : 0) | (executable ? TLB_X : 0);
+  const rights = right === TLB_X ? TLB_X : TLB_R | (right === TLB_W ? TLB_W : 0);
   sched.touch(tlbCell(hart, vpn), WRITE);
   machine.tlbs[hart]?.fill(vpn, ptePfn(used), rights);
   return true;

@@ -16,10 +16,13 @@
  *   +1024  TLB       TLB_ENTRIES x 32 bytes, direct-mapped by virtual page number:
  *                      +0  tagR i64   vpn readable here, or -1
  *                      +8  tagW i64   vpn writable here, or -1
- *                      +16 tagX i64   vpn executable here, or -1
  *                      +24 host u32   byte address of the frame in this memory
  *                      +28 pfn  u32   the frame number (kernel's name for it)
  *                    index = vpn & (TLB_ENTRIES - 1), vpn = address >>> 12 (all 52 bits, so no aliasing)
+ *   then   fetch TLB  TLB_ENTRIES x 32 bytes with the same index, for fetches alone: an instruction and what it
+ *                     accesses may have the same index, and both must fit for it to retire
+ *                      +0  tagX i64   vpn executable here, or -1
+ *                      +24 host u32, +28 pfn u32 as above
  */
 export const HART_X = 0;
 export const HART_F = 256;
@@ -37,8 +40,11 @@ export const TLB_ENTRY_BYTES = 32;
 export const TLB_ENTRIES = 16384;
 export const TLB_TAG_R = 0;
 export const TLB_TAG_W = 8;
-export const TLB_TAG_X = 16;
 export const TLB_HOST = 24;
 export const TLB_PFN = 28;
+/** Of the fetch TLB's entry, from where the other TLB's entry with that index lies. */
+export const TLB_TAG_X: number = TLB_ENTRIES * TLB_ENTRY_BYTES;
+export const TLB_X_HOST: number = TLB_TAG_X + TLB_HOST;
+export const TLB_X_PFN: number = TLB_TAG_X + TLB_PFN;
 /** Bytes of memory one hart takes. */
-export const HART_BYTES: number = HART_TLB + TLB_ENTRIES * TLB_ENTRY_BYTES;
+export const HART_BYTES: number = HART_TLB + 2 * TLB_ENTRIES * TLB_ENTRY_BYTES;

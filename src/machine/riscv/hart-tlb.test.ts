@@ -43,6 +43,24 @@ test('does a narrow and a wide flush forget exactly the range', () => {
   expect(tlb.lookup(500)).toBe(0);
 });
 
+// An instruction of one page that accesses another retires only when the TLB holds both.
+test('does a fetch leave the entry of a page with the same index to loads and stores, and the other way', () => {
+  tlb.fill(3 + TLB_ENTRIES, 78 as Pfn, TLB_R | TLB_W);
+  tlb.fill(3, 77 as Pfn, TLB_X);
+  expect(tlb.lookup(3 + TLB_ENTRIES)).toBe((78 << 3) | TLB_R | TLB_W);
+  tlb.fill(3 + 2 * TLB_ENTRIES, 79 as Pfn, TLB_R);
+  expect(tlb.lookup(3)).toBe((77 << 3) | TLB_X);
+  expect([...tlb.entries()].map(([vpn]) => vpn)).toEqual([3 + 2 * TLB_ENTRIES, 3]);
+  tlb.flush(3, 4);
+  expect([tlb.lookup(3), tlb.lookup(3 + 2 * TLB_ENTRIES)]).toEqual([0, (79 << 3) | TLB_R]);
+});
+
+test('does a page that lies in another frame now keep nothing of the old one', () => {
+  tlb.fill(3, 77 as Pfn, TLB_R | TLB_X);
+  tlb.fill(3, 78 as Pfn, TLB_X);
+  expect(tlb.lookup(3)).toBe((78 << 3) | TLB_X);
+});
+
 test('is the engine told of each frame that becomes writable', () => {
   tlb.fill(1, 20 as Pfn, TLB_R);
   tlb.fill(1, 20 as Pfn, TLB_R | TLB_W);

@@ -4,7 +4,7 @@
  */
 import { must } from '../../base/assert.ts';
 import type { Pfn } from '../pte.ts';
-import { TLB_R, TLB_W, TLB_X, type Tlb } from '../tlb.ts';
+import { TLB_R, TLB_W, TLB_X, type Tlb, tlbPfn } from '../tlb.ts';
 import {
   HART_TLB,
   TLB_ENTRIES,
@@ -14,7 +14,11 @@ import {
   TLB_TAG_R,
   TLB_TAG_W,
   TLB_TAG_X,
+  TLB_X_HOST,
+  TLB_X_PFN,
 } from './hart-layout.ts';
+
+const TAGS: readonly number[] = [TLB_TAG_R, TLB_TAG_W, TLB_TAG_X];
 
 export class HartTlb implements Tlb {
   readonly #words: Int32Array;
@@ -41,27 +45,39 @@ export class HartTlb implements Tlb {
     this.#base = (hart + HART_TLB) / 4;
     this.#hostOf = hostOf;
     this.#onWritable = onWritable;
-    this.#words.fill(-1, this.#base, this.#base + (TLB_ENTRIES * TLB_ENTRY_BYTES) / 4);
+    this.#words.fill(-1, this.#base, this.#base + (2 * TLB_ENTRIES * TLB_ENTRY_BYTES) / 4);
   }
 
   lookup(vpn: number): number {
     const entry = this.#entry(vpn);
-    const rights =
+    const data =
       (this.#has(entry, TLB_TAG_R, vpn) ? TLB_R : 0) |
-      (this.#has(entry, TLB_TAG_W, vpn) ? TLB_W : 0) |
-      (this.#has(entry, TLB_TAG_X, vpn) ? TLB_X : 0);
-    return rights === 0 ? 0 : ((this.#words[entry + TLB_PFN / 4] ?? 0) << 3) | rights;
+      (this.#has(entry, TLB_TAG_W, vpn) ? TLB_W : 0);
+    const rights = data | (this.#has(entry, TLB_TAG_X, vpn) ? TLB_X : 0);
+    if (rights === 0) return 0;
+    const pfn = this.#words[entry + (data === 0 ? TLB_X_PFN : TLB_PFN) / 4] ?? 0;
+    return (pfn << 3) | rights;
   }
 
+  /** TLB_X alone leaves what other accesses find where it is. */
   fill(vpn: number, pfn: Pfn, rights: number): void {
     const index = vpn % TLB_ENTRIES;
     const entry = this.#entry(vpn);
+    const words = this.#words;
     if ((rights & TLB_W) !== 0) this.#onWritable(pfn);
-    this.#tag(entry, TLB_TAG_R, (rights & TLB_R) !== 0 ? vpn : -1);
-    this.#tag(entry, TLB_TAG_W, (rights & TLB_W) !== 0 ? vpn : -1);
-    this.#tag(entry, TLB_TAG_X, (rights & TLB_X) !== 0 ? vpn : -1);
-    this.#words[entry + TLB_HOST / 4] = this.#hostOf(pfn) | 0;
-    this.#words[entry + TLB_PFN / 4] = pfn;
+    const known = this.lookup(vpn);
+    if (known !== 0 && tlbPfn(known) !== pfn) this.#forget(vpn);
+    if ((rights & (TLB_R | TLB_W)) !== 0) {
+      this.#tag(entry, TLB_TAG_R, (rights & TLB_R) !== 0 ? vpn : -1);
+      this.#tag(entry, TLB_TAG_W, (rights & TLB_W) !== 0 ? vpn : -1);
+      words[entry + TLB_HOST / 4] = this.#hostOf(pfn) | 0;
+      words[entry + TLB_PFN / 4] = pfn;
+    }
+    if ((rights & TLB_X) !== 0) {
+      this.#tag(entry, TLB_TAG_X, vpn);
+      words[entry + TLB_X_HOST / 4] = this.#hostOf(pfn) | 0;
+      words[entry + TLB_X_PFN / 4] = pfn;
+    }
     if (this.#isFilled[index] === 1) return;
     this.#isFilled[index] = 1;
     this.#filled.push(index);
@@ -70,18 +86,17 @@ export class HartTlb implements Tlb {
   flush(first: number, last: number): void {
     if (last - first >= this.#filled.length) {
       for (const [vpn] of [...this.entries()]) {
-        if (vpn >= first && vpn < last) this.#clear(vpn % TLB_ENTRIES);
+        if (vpn >= first && vpn < last) this.#forget(vpn);
       }
       return;
     }
-    for (let vpn = first; vpn < last; vpn++) {
-      if (this.lookup(vpn) !== 0) this.#clear(vpn % TLB_ENTRIES);
-    }
+    for (let vpn = first; vpn < last; vpn++) this.#forget(vpn);
   }
 
   flushAll(): void {
     for (const index of this.#filled) {
-      this.#clear(index);
+      const entry = this.#base + (index * TLB_ENTRY_BYTES) / 4;
+      for (const tag of TAGS) this.#tag(entry, tag, -1);
       this.#isFilled[index] = 0;
     }
     this.#filled = [];
@@ -90,8 +105,8 @@ export class HartTlb implements Tlb {
   *entries(): Generator<readonly [number, number]> {
     for (const index of this.#filled) {
       const entry = this.#base + (index * TLB_ENTRY_BYTES) / 4;
-      const vpn = this.#vpnAt(entry);
-      if (vpn >= 0) yield [vpn, must(this.lookup(vpn), 'TLB entry')];
+      const vpns = new Set(TAGS.map((tag) => this.#vpnAt(entry, tag)));
+      for (const vpn of vpns) if (vpn >= 0) yield [vpn, must(this.lookup(vpn), 'TLB entry')];
     }
   }
 
@@ -111,16 +126,13 @@ export class HartTlb implements Tlb {
     );
   }
 
-  #vpnAt(entry: number): number {
-    for (const tag of [TLB_TAG_R, TLB_TAG_W, TLB_TAG_X]) {
-      const high = this.#words[entry + tag / 4 + 1] ?? -1;
-      if (high >= 0) return high * 0x1_0000_0000 + ((this.#words[entry + tag / 4] ?? 0) >>> 0);
-    }
-    return -1;
+  #vpnAt(entry: number, tag: number): number {
+    const high = this.#words[entry + tag / 4 + 1] ?? -1;
+    return high < 0 ? -1 : high * 0x1_0000_0000 + ((this.#words[entry + tag / 4] ?? 0) >>> 0);
   }
 
-  #clear(index: number): void {
-    const entry = this.#base + (index * TLB_ENTRY_BYTES) / 4;
-    for (const tag of [TLB_TAG_R, TLB_TAG_W, TLB_TAG_X]) this.#tag(entry, tag, -1);
+  #forget(vpn: number): void {
+    const entry = this.#entry(vpn);
+    for (const tag of TAGS) if (this.#has(entry, tag, vpn)) this.#tag(entry, tag, -1);
   }
 }

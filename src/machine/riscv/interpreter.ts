@@ -9,7 +9,7 @@ import { CSR_HANDLERS } from './interpreter-csr.ts';
 import { FP_HANDLERS } from './interpreter-fp.ts';
 import { INT_HANDLERS } from './interpreter-int.ts';
 import { MULDIV_HANDLERS } from './interpreter-muldiv.ts';
-import { translate } from './memory.ts';
+import { translateFetch } from './memory.ts';
 import { OP_COUNT } from './ops.ts';
 import * as trap from './trap.ts';
 
@@ -97,7 +97,7 @@ export class Interpreter implements trap.Engine {
       const vpnLo = (lo >>> 12) | (h.pcHi << 20);
       const vpnHi = h.pcHi >>> 12;
       if (vpnLo !== pageLo || vpnHi !== pageHi) {
-        page = translate(h, lo & ~0xfff, h.pcHi, layout.TLB_TAG_X);
+        page = translateFetch(h, lo & ~0xfff, h.pcHi);
         if (page < 0) return fetchTrap(h, lo, h.pcHi);
         pageLo = vpnLo;
         pageHi = vpnHi;
@@ -145,7 +145,7 @@ function fetch(h: HartState, host: number): number {
   if ((h.pcLo & 0xfff) < 0xffe) return half | ((h.u16[(host >>> 1) + 1] as number) << 16);
   const lo = (h.pcLo + 2) | 0;
   const hi = lo === 0 ? (h.pcHi + 1) | 0 : h.pcHi;
-  const rest = translate(h, lo, hi, layout.TLB_TAG_X);
+  const rest = translateFetch(h, lo, hi);
   if (rest >= 0) return half | ((h.u16[rest >>> 1] as number) << 16);
   fetchTrap(h, lo, hi);
   return MISSING;

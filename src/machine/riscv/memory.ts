@@ -2,24 +2,40 @@
  * Guest memory through the hart's TLB: find the frames of an access, then read or write them. An
  * access finds all its pages before it touches any, so a trap leaves memory as it was.
  */
-import { HART_TRAP_ADDR, TLB_ENTRIES, TLB_HOST, TLB_TAG_R, TLB_TAG_W } from './hart-layout.ts';
+import {
+  HART_TRAP_ADDR,
+  TLB_ENTRIES,
+  TLB_HOST,
+  TLB_TAG_R,
+  TLB_TAG_W,
+  TLB_TAG_X,
+} from './hart-layout.ts';
 import type { HartState } from './hart-state.ts';
 import { TRAP_LOAD, TRAP_STORE } from './trap.ts';
 
 const ENTRY_WORDS = 8;
 const HOST_WORD = TLB_HOST / 4;
+const FETCH_WORD = TLB_TAG_X / 4;
 const PAGE = 4096;
 
 /**
  * The byte address in the World's memory of a guest address, or -1 when no entry permits the
  * access.
- * @param tag which permission: TLB_TAG_R, TLB_TAG_W or TLB_TAG_X
+ * @param tag which permission: TLB_TAG_R or TLB_TAG_W
  */
 export function translate(h: HartState, lo: number, hi: number, tag: number): number {
   const vpnLo = (lo >>> 12) | (hi << 20);
   const entry = h.tlb + (vpnLo & (TLB_ENTRIES - 1)) * ENTRY_WORDS;
   const at = entry + (tag >>> 2);
   if (h.i32[at] !== vpnLo || h.i32[at + 1] !== hi >>> 12) return -1;
+  return ((h.i32[entry + HOST_WORD] as number) >>> 0) + (lo & (PAGE - 1));
+}
+
+/** The same for a fetch. */
+export function translateFetch(h: HartState, lo: number, hi: number): number {
+  const vpnLo = (lo >>> 12) | (hi << 20);
+  const entry = h.tlb + FETCH_WORD + (vpnLo & (TLB_ENTRIES - 1)) * ENTRY_WORDS;
+  if (h.i32[entry] !== vpnLo || h.i32[entry + 1] !== hi >>> 12) return -1;
   return ((h.i32[entry + HOST_WORD] as number) >>> 0) + (lo & (PAGE - 1));
 }
 

@@ -7,7 +7,7 @@ import { TRAP_BUDGET } from './trap.ts';
 // What random programs do not reach: who may write to code, and memory that several harts share.
 
 const PAGE = 4096;
-const HART_STRIDE = 0x90000;
+const HART_STRIDE = 0x110000;
 const AREA = 2 * HART_STRIDE;
 const FRAMES = AREA + TRANSLATOR_BYTES;
 const CODE = 0x10000;
@@ -21,7 +21,7 @@ const STORE = 0x0055a023; // sw t0, 0(a1)
 const NOP = 0x13;
 
 class World {
-  readonly memory = new WebAssembly.Memory({ initial: 32 });
+  readonly memory = new WebAssembly.Memory({ initial: 48 });
   readonly translator = new Translator(
     this.memory,
     AREA,
@@ -56,7 +56,9 @@ class World {
     this.view.setBigInt64(entry + layout.TLB_TAG_W, tag('w'), true);
     this.view.setBigInt64(entry + layout.TLB_TAG_X, tag('x'), true);
     this.view.setUint32(entry + layout.TLB_HOST, FRAMES, true);
+    this.view.setUint32(entry + layout.TLB_X_HOST, FRAMES, true);
     this.view.setUint32(entry + layout.TLB_PFN, 7, true);
+    this.view.setUint32(entry + layout.TLB_X_PFN, 7, true);
   }
 
   x(hart: number, register: number): number {

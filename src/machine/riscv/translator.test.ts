@@ -8,8 +8,8 @@ import { TRANSLATOR_BYTES, Translator } from './translator.ts';
 import * as trap from './trap.ts';
 
 // One memory:  0 hart | AREA jump cache | FRAMES code and data frames
-const AREA = 0x90000;
-const FRAMES = 0xa0000;
+const AREA = 0x110000;
+const FRAMES = 0x120000;
 const PAGE = 4096;
 const CODE_PAGES = 3;
 const DATA_PAGES = 6;
@@ -29,7 +29,7 @@ const LEAVES = 2500;
 
 /** A hart, its memory and a page-table-less kernel: the same for both engines. */
 class Machine {
-  readonly memory = new WebAssembly.Memory({ initial: 16 });
+  readonly memory = new WebAssembly.Memory({ initial: 24 });
   readonly bytes = new Uint8Array(this.memory.buffer);
   readonly view = new DataView(this.memory.buffer);
   readonly engine: trap.Engine;
@@ -61,6 +61,7 @@ class Machine {
   evict(index: number): void {
     const entry = layout.HART_TLB + index * layout.TLB_ENTRY_BYTES;
     this.bytes.fill(0xff, entry, entry + layout.TLB_HOST);
+    this.bytes.fill(0xff, entry + layout.TLB_TAG_X, entry + layout.TLB_X_HOST);
   }
 
   /** Which frame lies at a page, and what may be done with it; the third data page is read-only. */
@@ -84,7 +85,9 @@ class Machine {
       );
       this.view.setBigInt64(entry + layout.TLB_TAG_X, BigInt(isCode ? vpn : -1), true);
       this.view.setUint32(entry + layout.TLB_HOST, this.frame(pfn), true);
+      this.view.setUint32(entry + layout.TLB_X_HOST, this.frame(pfn), true);
       this.view.setUint32(entry + layout.TLB_PFN, pfn, true);
+      this.view.setUint32(entry + layout.TLB_X_PFN, pfn, true);
       return true;
     }
     return false;

@@ -7,10 +7,11 @@ import {
   HART_TRAP,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
-  TLB_HOST,
   TLB_PFN,
   TLB_TAG_W,
   TLB_TAG_X,
+  TLB_X_HOST,
+  TLB_X_PFN,
 } from './hart-layout.ts';
 import { NO_TRAP } from './hart-state.ts';
 import type { Interpreter } from './interpreter.ts';
@@ -153,7 +154,7 @@ export class Translator implements Engine {
     if (words[tag] !== vpnLo || words[tag + 1] !== hi >>> 12) return undefined;
     const vpn = (hi >>> 12) * 2 ** 32 + (vpnLo >>> 0);
     if (vpn >= VPN_END) return undefined;
-    return this.#pages.find(vpn, words[(entry + TLB_PFN) >>> 2] as number);
+    return this.#pages.find(vpn, words[(entry + TLB_X_PFN) >>> 2] as number);
   }
 
   /** Byte address of the TLB entry for an address. */
@@ -186,7 +187,7 @@ export class Translator implements Engine {
   #cold(hart: number, page: Page, offset: number): number {
     const half = offset >> 1;
     const entry = this.#entry(hart, page.address | 0);
-    const host = (this.#words[(entry + TLB_HOST) >>> 2] as number) >>> 0;
+    const host = (this.#words[(entry + TLB_X_HOST) >>> 2] as number) >>> 0;
     const heat = page.heat[half] as number;
     if (heat < 0xffff) page.heat[half] = heat + 1;
     const hot = this.#hot;

@@ -1,5 +1,5 @@
 import { assert, at, must } from '../../../base/assert.ts';
-import { HART_TLB, TLB_PFN, TLB_TAG_X } from '../hart-layout.ts';
+import { HART_TLB, TLB_TAG_X, TLB_X_PFN } from '../hart-layout.ts';
 import * as op from '../ops.ts';
 import type { Block, Located } from './discover.ts';
 import { emitFloat } from './emit-float.ts';
@@ -109,7 +109,7 @@ class UnitWriter {
     code.op(w.W_I64_NE);
     code.brIf(tail);
     code.get(ENTRY);
-    code.memory(w.W_I32_LOAD, HART_TLB + TLB_PFN);
+    code.memory(w.W_I32_LOAD, HART_TLB + TLB_X_PFN);
     code.get(TEMP32);
     code.memory(w.W_I32_LOAD, this.#place.jumpCache + JUMP_PFN);
     code.op(w.W_I32_NE);
