@@ -41,6 +41,9 @@ import {
   SOURCE_PAGES,
 } from './operations.ts';
 
+/** Not in programs that wait: one may hold the lock of the file while it waits for a fault. */
+const FILE_CALLS: ReadonlySet<string> = new Set(FAMILIES.shmem);
+
 export interface GenerateOptions {
   readonly operations: number;
   readonly families: readonly Family[];
@@ -87,11 +90,12 @@ class Draw {
       this.#follow(operation);
     };
     for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
+    const monitored = this.#options.families.includes('userfaultfd');
+    this.#waits = monitored && this.#chance(2);
     if (this.#shares && !this.#chance(4)) {
       for (const operation of openingFile(this.#dice(), 0)) add(operation);
     }
-    if (this.#options.families.includes('userfaultfd')) {
-      this.#waits = this.#chance(2);
+    if (monitored) {
       for (const operation of this.#open(0)) add(operation);
       if (this.#chance(3)) {
         this.#opened = 2;
@@ -101,6 +105,7 @@ class Draw {
     }
     while (program.length < this.#options.operations) {
       const name = this.#pick(this.#names);
+      if (!this.#shares && FILE_CALLS.has(name)) continue;
       if (name === 'uffd') for (const operation of this.#open(this.#slot())) add(operation);
       else add(this.#waiting(this.#operation(name)));
     }
@@ -140,9 +145,9 @@ class Draw {
     }
   }
 
-  /** Whether programs have shared memory. */
+  /** Whether the program has shared memory. */
   get #shares(): boolean {
-    return this.#options.families.includes('shmem');
+    return !this.#waits && this.#options.families.includes('shmem');
   }
 
   #dice(): Dice {
