@@ -25,13 +25,20 @@ export class KernelWorld {
   readonly task: Task;
 
   constructor(
-    options: { exploring?: boolean; overrides?: Overrides | null; geometry?: Geometry } = {},
+    options: {
+      exploring?: boolean;
+      overrides?: Overrides | null;
+      geometry?: Geometry;
+      /** Pages of the swap device; 0: none. */
+      swapPages?: number;
+    } = {},
   ) {
     this.world = new World({
       geometry: options.geometry ?? LITMUS_GEOMETRY,
       harts: 8,
       exploring: options.exploring ?? false,
       overrides: options.overrides ?? null,
+      swapPages: options.swapPages ?? 0,
     });
     enterWorld(this.world);
     this.task = createProcess(this.world, { name: 'a', hart: 0, owner: 0 });

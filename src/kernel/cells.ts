@@ -32,6 +32,8 @@ export const CELL_I_MMAP = 28;
 export const CELL_CACHE = 29;
 /** An inode: its size, its seals, a hole being punched. */
 export const CELL_INODE = 30;
+/** One slot of the swap device with its folio in the swap cache; index 0: which slots are free. */
+export const CELL_SWAP = 31;
 
 const NAMES: readonly string[] = [
   'spawn',
@@ -65,6 +67,7 @@ const NAMES: readonly string[] = [
   'i_mmap',
   'page cache',
   'inode',
+  'swap',
 ];
 
 /** `pte 12`. */

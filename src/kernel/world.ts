@@ -15,12 +15,15 @@ import type { Console } from './fs/console.ts';
 import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Mm } from './mm/mm-types.ts';
+import { SwapDevice } from './mm/swapfile.ts';
 import type { Overrides } from './seam.ts';
 
 export interface WorldOptions extends MachineOptions {
   readonly exploring: boolean;
   /** Patched seams, from stackPatches; null for today's kernel. */
   readonly overrides: Overrides | null;
+  /** Pages of the swap device; default 0: none. */
+  readonly swapPages?: number;
 }
 
 export class World {
@@ -42,6 +45,8 @@ export class World {
   readonly mappingsMade: number[] = [];
   /** Locks of folios by frame; made when first needed. */
   readonly folioLocks: Map<Pfn, Lock> = new Map();
+  /** The swap device; null: pages stay in memory. */
+  readonly swap: SwapDevice | null;
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */
@@ -63,6 +68,8 @@ export class World {
     this.sched = new Sched(options.exploring);
     this.machine = new Machine(options);
     this.overrides = options.overrides;
+    const { swapPages = 0 } = options;
+    this.swap = swapPages > 0 ? new SwapDevice(swapPages) : null;
     enterSched(this.sched);
     enterMachine(this.machine);
     this.futexes = new FutexTable();

@@ -3,7 +3,7 @@
  * that map it, a table to an mm. What is left over has leaked. Holds only when no call is under way.
  */
 import { machine } from '../../machine/current.ts';
-import { type Pfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, pteIsSwap, ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
 import { check as checkMapcount } from './mapcount.ts';
 import { forEachPte } from './page-tables.ts';
@@ -13,7 +13,7 @@ export const name = 'frame-census';
 /** @returns null, or what is not accounted for. Requires: no task inside the kernel. */
 export function frameCensus(world: World): string | null {
   for (const { pfn, refcount, mapcount } of machine.frames.census()) {
-    const cached = isCached(world, pfn) ? 1 : 0;
+    const cached = isCached(world, pfn) || isSwapCached(world, pfn) ? 1 : 0;
     if (refcount !== mapcount + cached) {
       const held = cached === 0 ? '' : ' and in the page cache';
       return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times${held}`;
@@ -30,6 +30,9 @@ export function frameCensus(world: World): string | null {
     }
   }
   for (const l of world.folioLocks.values()) if (!l.free) return `${l.name} is held at rest`;
+  for (const [offset, pfn] of world.swap?.cache ?? []) {
+    if (world.mms.size === 0) return `frame ${pfn} is left in the swap cache for slot ${offset}`;
+  }
   if (world.mms.size === 0 && world.anonVmas.size > 0) {
     return `${world.anonVmas.size} anon_vmas outlived every address space`;
   }
@@ -43,14 +46,21 @@ function isCached(world: World, pfn: Pfn): boolean {
   return mapping?.pages.get(machine.frames.index[pfn] ?? -1) === pfn;
 }
 
+function isSwapCached(world: World, pfn: Pfn): boolean {
+  return world.swap?.cache.get(machine.frames.private[pfn] ?? 0) === pfn;
+}
+
 /** Pages counted as resident are those that entries map. */
 function checkRss(world: World): string | null {
   for (const mm of world.mms) {
     let pages = 0;
+    let swapped = 0;
     forEachPte(mm, (_address, pte) => {
       if (ptePresent(pte) && !pteSpecial(pte)) pages++;
+      if (pteIsSwap(pte)) swapped++;
     });
-    const { anon, file, shmem } = mm.rss;
+    const { anon, file, shmem, swap } = mm.rss;
+    if (swap !== swapped) return `mm ${mm.id} counts ${swap} swapped pages and has ${swapped}`;
     if (anon + file + shmem !== pages) {
       return `mm ${mm.id} counts ${anon + file + shmem} resident pages and maps ${pages}`;
     }

@@ -15,6 +15,7 @@ import {
   CELL_CACHE,
   CELL_I_MMAP,
   CELL_MMAP_LOCK,
+  CELL_SWAP,
   CELL_TLB_PENDING,
   CELL_VMA,
   CELL_VMA_ANON,
@@ -27,6 +28,7 @@ import * as entriesInVmas from './entries-in-vmas.ts';
 import * as fileRmap from './file-rmap.ts';
 import * as mapcount from './mapcount.ts';
 import * as rmap from './rmap.ts';
+import * as swap from './swap.ts';
 import * as tlb from './tlb.ts';
 import * as uffdWpNotWritable from './uffd-wp-not-writable.ts';
 import * as vmaTree from './vma-tree.ts';
@@ -55,6 +57,7 @@ export const CHECKS: readonly Row[] = [
   row(tlb, CELL_PTE, CELL_TLB, CELL_REFCOUNT, CELL_TLB_PENDING, CELL_MMAP_LOCK),
   row(rmap, CELL_PTE, CELL_FOLIO, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(fileRmap, CELL_PTE, CELL_FOLIO, CELL_CACHE, CELL_I_MMAP, CELL_VMA, CELL_MMAP_LOCK),
+  row(swap, CELL_PTE, CELL_SWAP),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(vmaTree, CELL_VMA, CELL_VMA_TREE),
   row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),

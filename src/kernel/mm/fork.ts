@@ -25,6 +25,8 @@ import {
   pteSpecial,
   pteUffdWp,
   pteWrite,
+  SWP_EXCLUSIVE,
+  swpOffset,
   withoutFlags,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
@@ -47,6 +49,7 @@ import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { folioAddNewAnonRmap, folioDupFileRmap, folioTryDupAnonRmap } from './rmap.ts';
+import { swapDuplicate } from './swapfile.ts';
 import { flushTlbMm } from './tlb.ts';
 import {
   has,
@@ -185,11 +188,22 @@ function copyPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): 
       return 0;
     }
     case 'swap':
+      setPte(to, copySwapPte(pte, dst, from));
+      return 0;
     case 'migration':
     case 'hwpoison':
     case 'table':
       assert(false, `fork over a ${pteKind(pte)} entry is not modelled yet: nothing makes one`);
   }
+}
+
+/** One more entry names the slot, and neither is exclusive. @returns the child's. @linux copy_nonpresent_pte */
+function copySwapPte(pte: Pte, dst: Vma, from: number): Pte {
+  swapDuplicate(swpOffset(pte));
+  dst.mm.rss.swap++;
+  const shared = withoutFlags(pte, SWP_EXCLUSIVE);
+  if (shared !== pte) setPte(from, shared);
+  return has(dst.flags, VM_UFFD_WP) ? shared : withoutFlags(shared, PTE_UFFD_WP);
 }
 
 /** Poison and guards are inherited; write-protection only where the child's VMA is registered. @linux copy_pte_marker */

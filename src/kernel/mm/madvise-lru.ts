@@ -1,16 +1,18 @@
 /**
- * Advice about how soon pages may be reclaimed: MADV_FREE, MADV_COLD, MADV_PAGEOUT, on anonymous memory without swap.
+ * Advice about how soon pages may be reclaimed: MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, on anonymous memory.
  *
- * Nothing is reclaimed by itself here: a page that MADV_FREE gave up keeps its content until it is written, which takes
- * the offer back, or until MADV_PAGEOUT takes it (measured on 6.18, which may take it earlier when memory is short).
- * Without swap, MADV_PAGEOUT leaves every other page where it is (measured on 6.18 without swap).
- * @linux mm/madvise.c madvise_free_pte_range, madvise_cold_or_pageout_pte_range
+ * A page that MADV_FREE gave up keeps its content until it is written, which takes the offer back, or until MADV_PAGEOUT
+ * takes it (measured on 6.18, which may take it earlier when memory is short). MADV_PAGEOUT of one that was written again
+ * only notes that the offer is gone; the next one moves it out (measured on 6.18). Without a swap device every other page
+ * stays where it is, and pages of shared memory do always.
+ * @linux mm/madvise.c madvise_free_pte_range, madvise_cold_or_pageout_pte_range, swapin_walk_pmd_entry
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON, PG_DIRTY, PG_LAZYFREE } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkMarker,
+  type Pfn,
   PTE_DIRTY,
   PTE_MARKER_POISONED,
   PTE_MARKER_UFFD_WP,
@@ -22,6 +24,7 @@ import {
   pteMarker,
   ptePfn,
   pteSpecial,
+  swpOffset,
   withoutFlags,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
@@ -35,6 +38,8 @@ import type { MmuGather } from './mmu-gather.ts';
 import { pmdAddrEnd, ptLockOf, skipMissing } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
 import { folioMarkDirty, folioRemoveRmap } from './rmap.ts';
+import { folioFreeSwap, folioSwapOffset, freeSwapAndCache, swapReadahead } from './swapfile.ts';
+import { pageoutFolio } from './vmscan.ts';
 import { installsUffdWp } from './zap.ts';
 
 /** What one entry becomes. */
@@ -50,9 +55,35 @@ export function coldRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): S
   return eachTable(tlb, vma, start, end, coldPte);
 }
 
-/** MADV_PAGEOUT without swap: what was given up with MADV_FREE and not written since is dropped. */
-export function pageoutRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
-  return eachTable(tlb, vma, start, end, pageoutPte);
+/**
+ * MADV_PAGEOUT: drops what was given up with MADV_FREE and not written since, and moves the pages that only this mapping
+ * has to the swap device: table by table, picked under its lock, then moved one by one.
+ */
+export function* pageoutRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  for (let address = skipMissing(vma.mm, start, end); address < end; ) {
+    const next = pmdAddrEnd(address, end);
+    const picked: Pfn[] = [];
+    const pick: Change = (gather, area, pte) => pageoutPte(gather, area, pte, picked);
+    yield* eachTable(tlb, vma, address, next, pick);
+    for (const pfn of picked) yield* pageoutFolio(pfn);
+    address = skipMissing(vma.mm, next, end);
+  }
+}
+
+/** MADV_WILLNEED on private memory: swapped pages are read into the swap cache; entries stay as they are. */
+export function* willneedRange(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  for (let address = skipMissing(vma.mm, start, end); address < end; ) {
+    const next = pmdAddrEnd(address, end);
+    const offsets: number[] = [];
+    const first = yield* pteOffsetMapLock(vma.mm, address);
+    for (let here = address; first >= 0 && here < next; here += PAGE_SIZE) {
+      const pte = getPte(first + (here - address) / PAGE_SIZE);
+      if (pteKind(pte) === 'swap') offsets.push(swpOffset(pte));
+    }
+    if (first >= 0) unlock(ptLockOf(first));
+    for (const offset of offsets) yield* swapReadahead(offset);
+    address = skipMissing(vma.mm, next, end);
+  }
 }
 
 /** One step a table, under its lock; the caller's gather flushes. */
@@ -80,13 +111,27 @@ function* eachTable(
   }
 }
 
-function freePte(_tlb: MmuGather, _vma: Vma, pte: Pte): Pte {
+function freePte(_tlb: MmuGather, vma: Vma, pte: Pte): Pte {
   if (pteKind(pte) === 'marker') {
     return (pteMarker(pte) & PTE_MARKER_POISONED) !== 0 ? PTE_NONE : pte;
   }
-  if (pteKind(pte) !== 'present' || pteSpecial(pte)) return pte;
+  if (pteKind(pte) === 'swap') {
+    vma.mm.rss.swap--;
+    freeSwapAndCache(swpOffset(pte));
+    return PTE_NONE;
+  }
+  if (pteKind(pte) !== 'present' || pteSpecial(pte) || !cleanable(ptePfn(pte))) return pte;
   machine.frames.setFlag(ptePfn(pte), PG_LAZYFREE);
   return withoutFlags(pte, PTE_YOUNG | PTE_DIRTY);
+}
+
+/** A page that is in the swap cache too gives its slot up first; then there is nothing that it would be a copy of. */
+function cleanable(pfn: Pfn): boolean {
+  const { frames } = machine;
+  if (world.swap === null || folioSwapOffset(pfn) === 0) return true;
+  if (frames.mapcount(pfn) > 1 || !folioCouldLock(pfn) || !folioFreeSwap(pfn)) return false;
+  frames.clearFlag(pfn, PG_DIRTY);
+  return true;
 }
 
 function coldPte(_tlb: MmuGather, _vma: Vma, pte: Pte): Pte {
@@ -94,15 +139,24 @@ function coldPte(_tlb: MmuGather, _vma: Vma, pte: Pte): Pte {
   return machine.frames.mapcount(ptePfn(pte)) > 1 ? pte : withoutFlags(pte, PTE_YOUNG);
 }
 
-function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte): Pte {
+/** @param picked pages to be moved out, each with a reference */
+function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
   if (pteKind(pte) !== 'present' || pteSpecial(pte)) return pte;
   const pfn = ptePfn(pte);
   const { frames } = machine;
   if (!frames.hasFlag(pfn, PG_ANON)) return pageoutFilePte(tlb, vma, pte);
-  if (pteDirty(pte)) return pte;
-  if (!frames.hasFlag(pfn, PG_LAZYFREE) || frames.mapcount(pfn) > 1) return pte;
-  // Somebody else uses the page: a device, or a system call in flight.
-  if (frames.refcount(pfn) > 1) return pte;
+  if (!frames.hasFlag(pfn, PG_LAZYFREE)) {
+    if (world.swap === null || frames.mapcount(pfn) > 1) return pte;
+    frames.get(pfn);
+    picked.push(pfn);
+    return pte;
+  }
+  if (pteDirty(pte)) {
+    if (world.swap !== null) frames.clearFlag(pfn, PG_LAZYFREE);
+    return pte;
+  }
+  // Somebody else uses the page: a device, a system call in flight, another mapping.
+  if (frames.mapcount(pfn) > 1 || frames.refcount(pfn) > 1) return pte;
   folioRemoveRmap(pfn, vma);
   tlb.pages.push(pfn);
   return PTE_NONE;

@@ -30,13 +30,14 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../../uapi/mman.ts';
+import { world } from '../current.ts';
 import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 
-import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
+import { coldRange, freeRange, pageoutRange, willneedRange } from './madvise-lru.ts';
 
 import { madvisePopulate } from './madvise-populate.ts';
 import { madviseRemove } from './madvise-remove.ts';
@@ -95,7 +96,7 @@ interface Advice {
     | 'lru'
     | 'populate'
     | 'guard'
-    | 'nothing'
+    | 'willneed'
     | 'unmodelled'
     | FlagChange;
   /** What is missing, for the coverage page. */
@@ -127,8 +128,8 @@ export const ADVICE: readonly Advice[] = [
   row('MADV_NORMAL', MADV_NORMAL, setting(VM_NONE, ACCESS)),
   row('MADV_RANDOM', MADV_RANDOM, setting(VM_RAND_READ, ACCESS)),
   row('MADV_SEQUENTIAL', MADV_SEQUENTIAL, setting(VM_SEQ_READ, ACCESS)),
-  // Reads swapped pages ahead into the swap cache; page tables stay as they are, and nothing is swapped out yet.
-  row('MADV_WILLNEED', MADV_WILLNEED, 'nothing', 'accepted without effect: there is no swap yet'),
+  // Page tables stay as they are. Files are in memory as it is.
+  row('MADV_WILLNEED', MADV_WILLNEED, 'willneed', 'files: accepted, there is nothing to read'),
   row('MADV_DONTNEED', MADV_DONTNEED, 'dontneed'),
   row('MADV_FREE', MADV_FREE, 'dontneed', 'nothing is reclaimed but by MADV_PAGEOUT'),
   row('MADV_REMOVE', MADV_REMOVE, 'remove'),
@@ -166,7 +167,7 @@ export const ADVICE: readonly Advice[] = [
     'MADV_PAGEOUT',
     MADV_PAGEOUT,
     'lru',
-    'there is no swap yet: drops clean pages of MADV_FREE and of files, unmaps shared memory',
+    'drops clean pages of files, unmaps shared memory, which is not swapped',
   ),
   row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
@@ -212,8 +213,8 @@ export function* doMadvise(
       return yield* madviseLru(mm, start, end, behavior);
     case 'remove':
       return yield* madviseRemove(mm, start, end);
-    case 'nothing':
-      return yield* madviseNothing(mm, start, end);
+    case 'willneed':
+      return yield* madviseWillneed(mm, start, end);
     default:
       return yield* madviseFlags(mm, start, end, advice.work);
   }
@@ -246,15 +247,19 @@ function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange):
   return typeof changed === 'number' ? fail(E.tooMany) : 0;
 }
 
-function* madviseNothing(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
+/** @linux mm/madvise.c madvise_willneed */
+function* madviseWillneed(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
   yield* mmapReadLock(mm);
   let address = start;
+  let hole = false;
   for (const vma of mm.vmas.range(start, end)) {
-    if (vma.start > address) break;
-    address = vma.end;
+    if (vma.start > address) hole = true;
+    const from = Math.max(address, vma.start);
+    address = Math.min(end, vma.end);
+    if (vma.file === null && world.swap !== null) yield* willneedRange(vma, from, address);
   }
   mmapReadUnlock(mm);
-  return address < end ? fail(E.hole) : 0;
+  return hole || address < end ? fail(E.hole) : 0;
 }
 
 /**

@@ -6,7 +6,7 @@
 import { assert } from '../../base/assert.ts';
 import { contentCell, refcountCell } from '../../machine/cells.ts';
 import { machine } from '../../machine/current.ts';
-import { PG_ANON, PG_ANON_EXCLUSIVE, ZERO_PFN } from '../../machine/frames.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPCACHE, ZERO_PFN } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
@@ -41,11 +41,14 @@ import { world } from '../current.ts';
 import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
 import { seam } from '../seam.ts';
 import { doFault } from './do-fault.ts';
+import { doSwapPage } from './do-swap-page.ts';
+import { folioCouldLock } from './folio-lock.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
+import { folioFreeSwap, freeFolioAndSwapCache } from './swapfile.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
   FAULT_FLAG_UNSHARE,
@@ -115,6 +118,7 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
     case 'marker':
       return yield* handlePteMarker(vmf);
     case 'swap':
+      return (yield* doSwapPage(vmf)) ?? (yield* doWpPage(vmf));
     case 'migration':
     case 'hwpoison':
     case 'table':
@@ -266,13 +270,16 @@ function isReusable(pfn: Pfn, vma: Vma): boolean {
 }
 
 /**
- * Whether the only reference to the folio is this mapping: then it becomes exclusive, and belongs to this VMA.
+ * Whether the only reference to the folio is this mapping, or that of the swap cache besides, which goes: then it becomes exclusive, and belongs to this VMA.
  * Requires: the page-table lock. @linux wp_can_reuse_anon_folio
  */
 function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
-  if (machine.frames.refcount(pfn) > 1) return false;
+  const { frames } = machine;
+  const cached = world.swap !== null && frames.hasFlag(pfn, PG_SWAPCACHE);
+  if (frames.refcount(pfn) > (cached ? 2 : 1)) return false;
+  if (cached && !(folioCouldLock(pfn) && folioFreeSwap(pfn))) return false;
   folioMoveAnonRmap(pfn, vma);
-  machine.frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
+  frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
   return true;
 }
 
@@ -336,7 +343,7 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
   if (!same) frames.put(fresh, world.owner());
   if (special) return VM_FAULT_NONE;
   if (sched.wants()) yield* access('drop old page', refcountCell(old), ADD);
-  if (same) frames.put(old, world.owner());
+  if (same) freeFolioAndSwapCache(old);
   frames.put(old, world.owner());
   return VM_FAULT_NONE;
 }

@@ -1,7 +1,7 @@
 /** mincore(2) and msync(2), of memory that is never written back. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
-import { PTE_NONE, type Pte, pteKind } from '../../machine/pte.ts';
+import { PTE_NONE, type Pte, pteKind, swpOffset } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
@@ -15,6 +15,7 @@ import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
 import { pmdAddrEnd, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
 import { linearPageIndex } from './rmap.ts';
+import { isSwapCached } from './swapfile.ts';
 import { copyToUser } from './user-access.ts';
 import { has, VM_LOCKED } from './vm-flags.ts';
 import { pageAlign } from './vm-prot.ts';
@@ -88,6 +89,7 @@ function* mincoreVma(mm: Mm, start: Vaddr, pages: number): Steps<Uint8Array | nu
 function inCore(vma: Vma, address: Vaddr, pte: Pte): boolean {
   const kind = pteKind(pte);
   if (kind === 'present' || kind === 'migration' || kind === 'hwpoison') return true;
+  if (kind === 'swap') return isSwapCached(swpOffset(pte));
   const inode = vmaInode(vma);
   if (inode === null || (kind !== 'none' && kind !== 'marker')) return false;
   const pfn = peekFolio(inode.mapping, linearPageIndex(vma, address));

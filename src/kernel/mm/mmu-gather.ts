@@ -6,7 +6,6 @@
  * @linux mm/mmu_gather.c, include/asm-generic/tlb.h
  */
 import { refcountCell } from '../../machine/cells.ts';
-import { machine } from '../../machine/current.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import { access } from '../../sched/access.ts';
 import { ADD, READ } from '../../sched/cell.ts';
@@ -15,6 +14,7 @@ import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { freeTable } from './pgtable.ts';
+import { freeFolioAndSwapCache } from './swapfile.ts';
 import { decTlbFlushPending, flushTlbRange, incTlbFlushPending } from './tlb.ts';
 
 /** @linux include/asm-generic/tlb.h struct mmu_gather */
@@ -70,7 +70,7 @@ export function* tlbFinishMmu(
   const [first] = pages;
   if (first !== undefined) {
     yield* access('free pages', refcountCell(first), ADD);
-    for (const pfn of pages) machine.frames.put(pfn, world.owner());
+    for (const pfn of pages) freeFolioAndSwapCache(pfn);
   }
   for (const table of tables) world.rcu.callRcu(() => freeTable(mm, table));
   decTlbFlushPending(mm);

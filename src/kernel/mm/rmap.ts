@@ -44,6 +44,31 @@ export function folioAddNewAnonRmap(pfn: Pfn, vma: Vma, address: Vaddr): void {
 }
 
 /**
+ * Counts the mapping of a folio that comes back from the swap device, whose AnonExclusive was kept in the entry. One that
+ * was never unmapped since it was read keeps its place in the rmap.
+ * Requires: the page-table lock, the folio lock; a reference. @linux folio_add_anon_rmap_ptes
+ */
+export function folioAddSwappedAnonRmap(
+  pfn: Pfn,
+  vma: Vma,
+  address: Vaddr,
+  exclusive: boolean,
+): void {
+  const { frames } = machine;
+  const { anonVma } = vma;
+  assert(anonVma !== null, 'a private page is mapped into a VMA without anon_vma');
+  sched.touch(folioCell(pfn), WRITE);
+  const flags = frames.flags[pfn] ?? 0;
+  if ((flags & PG_ANON) === 0) {
+    frames.mapping[pfn] = exclusive ? anonVma.id : anonVma.root.id;
+    frames.index[pfn] = linearPageIndex(vma, address);
+  }
+  frames.flags[pfn] = flags | PG_ANON | PG_SWAPBACKED | (exclusive ? PG_ANON_EXCLUSIVE : 0);
+  frames.addMapcount(pfn, 1);
+  vma.mm.rss.anon++;
+}
+
+/**
  * Adds a forked child's mapping of the parent's folio, which is exclusive to nobody from now on.
  * @returns false when the page may be pinned for DMA: the parent keeps it and the child needs a copy
  * Requires: both page-table locks. @linux folio_try_dup_anon_rmap_pte

@@ -22,6 +22,7 @@ import {
   pteSpecial,
   pteTable,
   pteUffdWp,
+  swpOffset,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
 import { access } from '../../sched/access.ts';
@@ -43,6 +44,7 @@ import {
   skipMissing,
 } from './pgtable.ts';
 import { folioMarkDirty, folioRemoveRmap } from './rmap.ts';
+import { freeSwapAndCache } from './swapfile.ts';
 import { has, VM_UFFD_WP } from './vm-flags.ts';
 
 /** @linux include/linux/mm.h struct zap_details */
@@ -137,6 +139,8 @@ function zapPte(tlb: MmuGather, vma: Vma, address: Vaddr, pte: Pte, details: Zap
       return zapPresentPte(tlb, vma, address, pte, details);
     case 'marker':
       return zapMarker(vma, pte, details);
+    case 'swap':
+      return zapSwap(vma, pte, details);
     case 'hwpoison':
       return details.evenCows === false ? pte : PTE_NONE;
     default:
@@ -173,6 +177,14 @@ export const installsUffdWp = seam(
   (vma: Vma, pte: Pte, details: ZapDetails): boolean =>
     vma.file !== null && has(vma.flags, VM_UFFD_WP) && !details.dropMarker && pteUffdWp(pte),
 );
+
+/** Private, so hole punching leaves it. @linux mm/memory.c zap_nonpresent_ptes */
+function zapSwap(vma: Vma, pte: Pte, details: ZapDetails): Pte {
+  if (details.evenCows === false) return pte;
+  vma.mm.rss.swap--;
+  freeSwapAndCache(swpOffset(pte));
+  return installsUffdWp(vma, pte, details) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
+}
 
 /** @linux mm/memory.c zap_nonpresent_ptes */
 function zapMarker(vma: Vma, pte: Pte, details: ZapDetails): Pte {

@@ -71,6 +71,9 @@ function* sysSysinfo(task: Task, args: SysArgs): Steps<number> {
   view.setBigInt64(0, BigInt(Math.floor(clock.now / 1e9)), true);
   view.setBigUint64(32, BigInt(frames.count) * 4096n, true);
   view.setBigUint64(40, BigInt(frames.count - frames.inUse) * 4096n, true);
+  const { swap } = world;
+  view.setBigUint64(64, BigInt(swap?.slots ?? 0) * 4096n, true);
+  view.setBigUint64(72, BigInt((swap?.slots ?? 0) - (swap?.used ?? 0)) * 4096n, true);
   view.setUint16(80, world.tasks.length, true);
   view.setUint32(104, 1, true);
   return yield* copyToUser(task, args[0] ?? 0, bytes);

@@ -23,6 +23,7 @@ export function procMeminfo(): string {
   const { committed, locked } = overMappings();
   const free = (frames.count - frames.inUse) * PAGE_KB;
   const total = frames.count * PAGE_KB;
+  const { swap } = world;
   const none = (...names: readonly string[]): [string, number][] => names.map((n) => [n, 0]);
   const rows: readonly (readonly [string, number])[] = [
     ['MemTotal', total],
@@ -30,7 +31,7 @@ export function procMeminfo(): string {
     ['MemAvailable', free],
     ['Buffers', 0],
     ['Cached', shmem * PAGE_KB],
-    ['SwapCached', 0],
+    ['SwapCached', (swap?.cache.size ?? 0) * PAGE_KB],
     ['Active', 0],
     ['Inactive', (anon + shmem) * PAGE_KB],
     ['Active(anon)', 0],
@@ -38,14 +39,16 @@ export function procMeminfo(): string {
     ...none('Active(file)', 'Inactive(file)'),
     ['Unevictable', locked],
     ['Mlocked', locked],
-    ...none('SwapTotal', 'SwapFree', 'Zswap', 'Zswapped', 'Dirty', 'Writeback'),
+    ['SwapTotal', (swap?.slots ?? 0) * PAGE_KB],
+    ['SwapFree', ((swap?.slots ?? 0) - (swap?.used ?? 0)) * PAGE_KB],
+    ...none('Zswap', 'Zswapped', 'Dirty', 'Writeback'),
     ['AnonPages', anon * PAGE_KB],
     ['Mapped', mapped * PAGE_KB],
     ['Shmem', shmem * PAGE_KB],
     ...none('KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack'),
     ['PageTables', tables.inUse * PAGE_KB],
     ...none('SecPageTables', 'NFS_Unstable', 'Bounce', 'WritebackTmp'),
-    ['CommitLimit', Math.floor(total / 2)],
+    ['CommitLimit', Math.floor(total / 2) + (swap?.slots ?? 0) * PAGE_KB],
     ['Committed_AS', committed],
     ['VmallocTotal', VMALLOC_TOTAL_KB],
     ...none('VmallocUsed', 'VmallocChunk', 'Percpu', 'AnonHugePages', 'ShmemHugePages'),

@@ -86,7 +86,9 @@ function wordOf(mm: Mm, address: Vaddr, pte: Pte, showPfn: boolean): bigint {
     case 'present':
       return dirty | protectedBit | PM_PRESENT | presentWord(pte, showPfn);
     case 'swap':
-      return dirty | protectedBit | PM_SWAP | (BigInt(swpOffset(pte)) << SWP_TYPE_BITS);
+      return (
+        dirty | protectedBit | PM_SWAP | (showPfn ? BigInt(swpOffset(pte)) << SWP_TYPE_BITS : 0n)
+      );
     case 'marker': {
       const guard = (pteMarker(pte) & PTE_MARKER_GUARD) !== 0 ? PM_GUARD_REGION : 0n;
       const entry = SWP_TYPE_MARKER | (BigInt(pteMarker(pte)) << SWP_TYPE_BITS);

@@ -13,10 +13,12 @@ import {
   pteKind,
   ptePfn,
   pteSpecial,
+  swpOffset,
 } from '../../../machine/pte.ts';
 import { getPte } from '../../../machine/tables.ts';
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
+import { swapCount } from '../../mm/swapfile.ts';
 import { has, VM_LOCKED } from '../../mm/vm-flags.ts';
 import { mapsLine, vmFlagLetters } from './maps.ts';
 
@@ -40,6 +42,7 @@ export class MemSizeStats {
   anonymous = 0;
   lazyfree = 0;
   swap = 0;
+  swapPss = 0;
 
   /** Adds what is resident of a VMA. @linux smap_gather_stats */
   add(vma: Vma): void {
@@ -58,7 +61,10 @@ export class MemSizeStats {
 
   #entry(pte: Pte, locked: boolean): void {
     const kind = pteKind(pte);
-    if (kind === 'swap') this.swap += PAGE_SIZE;
+    if (kind === 'swap') {
+      this.swap += PAGE_SIZE;
+      this.swapPss += Math.floor((PAGE_SIZE * PSS_UNIT) / swapCount(swpOffset(pte)));
+    }
     if (kind !== 'present' || pteSpecial(pte)) return;
     const { frames } = machine;
     const pfn = ptePfn(pte);
@@ -102,7 +108,7 @@ export class MemSizeStats {
       ...['AnonHugePages', 'ShmemPmdMapped', 'FilePmdMapped'].map((name) => kb(name, 0)),
       ...['Shared_Hugetlb', 'Private_Hugetlb'].map((name) => kb(name, 0)),
       kb('Swap', this.swap),
-      kb('SwapPss', this.swap),
+      part('SwapPss', this.swapPss),
       part('Locked', pssLocked),
     ].join('');
   }

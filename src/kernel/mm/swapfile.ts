@@ -1,0 +1,263 @@
+/**
+ * One swap device: its slots, how many page-table entries name each, and the swap cache, which holds the folio of a slot
+ * while it is on its way out or in.
+ *
+ *   free     nobody names the slot and no folio is cached for it: its content is forgotten
+ *   in use   count > 0: that many entries name it
+ *   cached   a folio stands for it; it holds a reference, and `private` of the folio is the offset
+ *
+ * A slot is handed out as soon as it is free, the lowest first, whoever asks: Linux spreads them (measured on 6.18: 1,
+ * 2, 3 … on a fresh device, over again when it comes round), so that what the explorer sees reused at once is reused
+ * there some day. @linux mm/swapfile.c, mm/swap_state.c; semantics.md section 15
+ */
+import { assert, must } from '../../base/assert.ts';
+import { folioCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import { PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from '../../machine/frames.ts';
+import type { Pfn } from '../../machine/pte.ts';
+import { access } from '../../sched/access.ts';
+import { ADD, type Cell, cellOf, READ, WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import type { Steps } from '../../sched/op.ts';
+import { CELL_SWAP } from '../cells.ts';
+import { world } from '../current.ts';
+import { seam } from '../seam.ts';
+import { folioCouldLock, folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
+
+/** @linux include/linux/swap.h struct swap_info_struct */
+export class SwapDevice {
+  /** Offsets are 1 to slots; 0 holds the header of the device. */
+  readonly slots: number;
+  readonly counts: Uint32Array;
+  readonly cache: Map<number, Pfn> = new Map();
+  readonly content: Map<number, Uint8Array> = new Map();
+  /** Slots in use or cached. */
+  used = 0;
+  /** No slot below is free. */
+  lowest = 1;
+
+  constructor(slots: number) {
+    this.slots = slots;
+    this.counts = new Uint32Array(slots + 1);
+  }
+
+  isFree(offset: number): boolean {
+    return this.counts[offset] === 0 && !this.cache.has(offset);
+  }
+}
+
+/** The device. Requires: there is one, as whoever found a swap entry knows. */
+export function swapDevice(): SwapDevice {
+  return must(world.swap, 'swap device');
+}
+
+/** Which slots are free: taken from in order, so who takes first matters. */
+function poolCell(): Cell {
+  return cellOf(CELL_SWAP, 0);
+}
+/** One slot: its count, its content, its place in the swap cache. */
+function slotCell(offset: number): Cell {
+  return cellOf(CELL_SWAP, offset);
+}
+
+/**
+ * Gives a folio a slot and puts it into the swap cache: a step. The cache takes a reference of its own.
+ * @returns false when the device is full
+ * Requires: the folio lock; the folio is anonymous and not in the swap cache. @linux folio_alloc_swap
+ */
+export function* folioAllocSwap(pfn: Pfn): Steps<boolean> {
+  if (sched.wants()) yield* access('allocate swap slot', poolCell(), WRITE);
+  const device = swapDevice();
+  sched.touch(poolCell(), WRITE);
+  let offset = device.lowest;
+  while (offset <= device.slots && !device.isFree(offset)) offset++;
+  device.lowest = offset;
+  if (offset > device.slots) return false;
+  device.used++;
+  addToCache(device, pfn, offset);
+  // Nothing is on the device yet. @linux folio_mark_dirty
+  machine.frames.setFlag(pfn, PG_DIRTY);
+  return true;
+}
+
+function addToCache(device: SwapDevice, pfn: Pfn, offset: number): void {
+  const { frames } = machine;
+  sched.touch(slotCell(offset), WRITE);
+  sched.touch(folioCell(pfn), WRITE);
+  device.cache.set(offset, pfn);
+  frames.flags[pfn] = (frames.flags[pfn] ?? 0) | PG_SWAPCACHE;
+  frames.private[pfn] = offset;
+  frames.get(pfn);
+}
+
+/** The slot of a folio in the swap cache, or 0. Requires: the folio lock, which keeps it true. */
+export function folioSwapOffset(pfn: Pfn): number {
+  const { frames } = machine;
+  return frames.hasFlag(pfn, PG_SWAPCACHE) ? (frames.private[pfn] ?? 0) : 0;
+}
+
+/** One more entry names the slot. Requires: the page-table lock of the entry. @linux swap_duplicate */
+export function swapDuplicate(offset: number): void {
+  const { counts } = swapDevice();
+  sched.touch(slotCell(offset), ADD);
+  counts[offset] = (counts[offset] ?? 0) + 1;
+}
+
+/** One entry less names the slot. Requires: the page-table lock of the entry. @linux swap_free */
+export function swapFree(offset: number): void {
+  const device = swapDevice();
+  const left = (device.counts[offset] ?? 0) - 1;
+  assert(left >= 0, () => `swap slot ${offset} is named by fewer entries than none`);
+  sched.touch(slotCell(offset), left === 0 ? WRITE : ADD);
+  device.counts[offset] = left;
+  if (left === 0 && !device.cache.has(offset)) forget(device, offset);
+}
+
+function forget(device: SwapDevice, offset: number): void {
+  sched.touch(poolCell(), ADD);
+  device.content.delete(offset);
+  device.used--;
+  device.lowest = Math.min(device.lowest, offset);
+}
+
+/** How many entries name the slot. @linux __swap_count */
+export function swapCount(offset: number): number {
+  sched.touch(slotCell(offset), READ);
+  return swapDevice().counts[offset] ?? 0;
+}
+
+/** Whether a folio is cached for the slot: inside the running step. */
+export function isSwapCached(offset: number): boolean {
+  sched.touch(slotCell(offset), READ);
+  return swapDevice().cache.has(offset);
+}
+
+/** An entry is gone, and with the last one what the cache holds of it. Requires: the page-table lock. @linux free_swap_and_cache */
+export function freeSwapAndCache(offset: number): void {
+  swapFree(offset);
+  const device = swapDevice();
+  const pfn = device.cache.get(offset);
+  if (pfn === undefined || swapCount(offset) > 0) return;
+  if (machine.frames.mapcount(pfn) === 0 && folioCouldLock(pfn)) deleteFromSwapCache(pfn);
+}
+
+/** Takes a folio out of the swap cache and drops the cache's reference. Requires: the folio lock. @linux delete_from_swap_cache */
+export function deleteFromSwapCache(pfn: Pfn): void {
+  const device = swapDevice();
+  const { frames } = machine;
+  const offset = frames.private[pfn] ?? 0;
+  assert(device.cache.get(offset) === pfn, () => `frame ${pfn} is not in the swap cache`);
+  sched.touch(slotCell(offset), WRITE);
+  device.cache.delete(offset);
+  frames.clearFlag(pfn, PG_SWAPCACHE);
+  frames.private[pfn] = 0;
+  frames.put(pfn, world.owner());
+  if (device.counts[offset] === 0) forget(device, offset);
+}
+
+/**
+ * Takes a folio out of the swap cache when no entry names its slot any more; the slot is free then.
+ * @returns whether it did. Requires: the folio lock, or that it could be had; a reference. @linux folio_free_swap
+ */
+export function folioFreeSwap(pfn: Pfn): boolean {
+  const offset = folioSwapOffset(pfn);
+  if (offset === 0 || swapCount(offset) > 0) return false;
+  deleteFromSwapCache(pfn);
+  // The only copy is in memory now.
+  machine.frames.setFlag(pfn, PG_DIRTY);
+  return true;
+}
+
+/** A folio that is about to lose a reference need not keep its slot. @linux free_swap_cache */
+export function freeSwapCache(pfn: Pfn): void {
+  if (world.swap === null || folioSwapOffset(pfn) === 0) return;
+  if (machine.frames.mapcount(pfn) === 0 && folioCouldLock(pfn)) folioFreeSwap(pfn);
+}
+
+/**
+ * Drops a mapping's reference; the last mapping of a page in the swap cache frees a slot that no entry names.
+ * @linux free_folio_and_swap_cache
+ */
+export function freeFolioAndSwapCache(pfn: Pfn): void {
+  freeSwapCache(pfn);
+  machine.frames.put(pfn, world.owner());
+}
+
+/** Writes a folio of the swap cache to its slot when the slot has something else. Requires: the folio lock. @linux swap_writeout */
+export function swapWriteout(pfn: Pfn): void {
+  const { frames } = machine;
+  if (!frames.hasFlag(pfn, PG_DIRTY)) return;
+  const offset = folioSwapOffset(pfn);
+  sched.touch(slotCell(offset), WRITE);
+  frames.clearFlag(pfn, PG_DIRTY);
+  swapDevice().content.set(offset, frames.read(pfn, 0, frames.contentBytes));
+}
+
+function readFrom(offset: number, pfn: Pfn): void {
+  const { content } = swapDevice();
+  machine.frames.write(pfn, 0, must(content.get(offset), `content of swap slot ${offset}`));
+}
+
+/** Whether an entry still names a slot that is about to be read. */
+export const slotStillCounted = seam(
+  'swap.slotStillCounted',
+  (offset: number): boolean => swapCount(offset) > 0,
+  'F-swap: slot must still be counted: it may have been freed since the entry was read, and is anybody’s then',
+);
+
+/** A folio with the content of a slot, locked and with a reference. */
+export interface SwappedIn {
+  readonly pfn: Pfn;
+  /** Whether it stands in the swap cache, or is a copy that nobody else can find. */
+  readonly cached: boolean;
+}
+
+/**
+ * Finds the folio of a slot in the swap cache, or reads the slot into a new one there: look up | lock, or look up | add.
+ * A seam: kernels before 6.8 went past the cache when one entry only named the slot.
+ * @returns null: no entry names the slot any more. 0: out of memory
+ * Requires: no page-table lock. @linux swap_cache_get_folio, read_swap_cache_async
+ */
+export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): Steps<
+  SwappedIn | null | 0
+> {
+  for (;;) {
+    if (sched.wants()) yield* access('find in swap cache', slotCell(offset), READ);
+    const found = swapDevice().cache.get(offset);
+    if (found !== undefined) {
+      machine.frames.get(found);
+      yield* folioLock(found);
+      return { pfn: found, cached: true };
+    }
+    const pfn = machine.frames.alloc(world.owner());
+    if (pfn === 0) return 0;
+    if (sched.wants()) yield* access('read from swap', slotCell(offset), WRITE);
+    const counted = slotStillCounted(offset);
+    if (counted && !isSwapCached(offset)) {
+      machine.frames.flags[pfn] = PG_SWAPBACKED;
+      folioSetLocked(pfn);
+      addToCache(swapDevice(), pfn, offset);
+      readFrom(offset, pfn);
+      return { pfn, cached: true };
+    }
+    machine.frames.put(pfn, world.owner());
+    if (!counted) return null;
+  }
+});
+
+/** Reads a slot into a folio that only the caller knows. Requires: no page-table lock. */
+export function* swapinAlone(offset: number): Steps<SwappedIn | 0> {
+  const pfn = machine.frames.alloc(world.owner());
+  if (pfn === 0) return 0;
+  if (sched.wants()) yield* access('read from swap', slotCell(offset), READ);
+  machine.frames.flags[pfn] = PG_SWAPBACKED;
+  folioSetLocked(pfn);
+  readFrom(offset, pfn);
+  return { pfn, cached: false };
+}
+
+/** Brings a slot into the swap cache and leaves it there: MADV_WILLNEED. @linux read_swap_cache_async */
+export function* swapReadahead(offset: number): Steps<void> {
+  const got = yield* swapinFolio(offset);
+  if (got !== null && got !== 0) folioUnlockPut(got.pfn);
+}

@@ -1,0 +1,154 @@
+/**
+ * Reclaim of one anonymous page (semantics.md section 22, SWAPOUT):
+ *
+ *   lock the folio | slot and swap cache | every mapping: clear, flush, swap entry | write | nobody else? out of the cache
+ *
+ * Every flush is part of the step that clears, as Linux does it where it does not batch.
+ * @linux mm/vmscan.c shrink_folio_list, mm/rmap.c try_to_unmap
+ */
+import { contentCell, refcountCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import {
+  GUP_PIN_COUNTING_BIAS,
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_LAZYFREE,
+} from '../../machine/frames.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
+import {
+  mkSwap,
+  type Pfn,
+  PTE_SOFT_DIRTY,
+  PTE_UFFD_WP,
+  pteDirty,
+  ptePfn,
+  ptePresent,
+  pteSpecial,
+  SWP_EXCLUSIVE,
+} from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { access, pause } from '../../sched/access.ts';
+import { ADD, READ } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
+import { lockRead, unlock, unlockRead } from '../../sched/lock.ts';
+import type { Steps } from '../../sched/op.ts';
+import { world } from '../current.ts';
+import { seam } from '../seam.ts';
+import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
+import type { Mm, Vaddr } from './mm-types.ts';
+import { ptLockOf } from './pgtable.ts';
+import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { folioRemoveRmap, type RmapPlace, rmapPlaces } from './rmap.ts';
+import {
+  deleteFromSwapCache,
+  folioAllocSwap,
+  folioSwapOffset,
+  swapDuplicate,
+  swapWriteout,
+} from './swapfile.ts';
+import { flushNow } from './tlb.ts';
+import { has, VM_LOCKED } from './vm-flags.ts';
+
+/** Under the folio lock: does only the cache, and the caller, refer to the folio? */
+export const nobodyElse = seam(
+  'vmscan.nobodyElse',
+  (pfn: Pfn): boolean => machine.frames.refcount(pfn) === 2,
+  'SWAPOUT: chk refs: whoever found the page meanwhile may be changing it',
+);
+
+/**
+ * Moves an anonymous page to the swap device, unless somebody else is busy with it or there is no room.
+ * @param pfn a reference to it is given up
+ * Requires: no page-table lock, no folio lock
+ */
+export function* pageoutFolio(pfn: Pfn): Steps<void> {
+  yield* pause('lock folio');
+  if (!folioTrylock(pfn)) {
+    yield* putFolio(pfn);
+    return;
+  }
+  if (!(yield* swapBacked(pfn))) {
+    folioUnlockPut(pfn);
+    return;
+  }
+  yield* tryToUnmap(pfn);
+  if (machine.frames.mapcount(pfn) > 0) {
+    folioUnlockPut(pfn);
+    return;
+  }
+  if (sched.wants()) yield* access('write to swap', contentCell(pfn), READ);
+  swapWriteout(pfn);
+  if (sched.wants()) yield* access('free swapped page', refcountCell(pfn), READ);
+  if (nobodyElse(pfn)) deleteFromSwapCache(pfn);
+  folioUnlockPut(pfn);
+}
+
+function* putFolio(pfn: Pfn): Steps<void> {
+  if (sched.wants()) yield* access('put folio', refcountCell(pfn), ADD);
+  machine.frames.put(pfn, world.owner());
+}
+
+/** Sees to it that the folio has a slot. Requires: the folio lock. @returns false: it stays in memory */
+function* swapBacked(pfn: Pfn): Steps<boolean> {
+  const { frames } = machine;
+  if (folioSwapOffset(pfn) !== 0) return true;
+  if (!frames.hasFlag(pfn, PG_ANON) || frames.hasFlag(pfn, PG_LAZYFREE)) return false;
+  if (frames.mapcount(pfn) === 0 || frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return false;
+  return yield* folioAllocSwap(pfn);
+}
+
+/**
+ * Turns every entry that maps the folio into a swap entry; entries in locked memory stay, and so does the page.
+ * Requires: the folio lock; the folio is in the swap cache. @linux try_to_unmap, try_to_unmap_one
+ */
+function* tryToUnmap(pfn: Pfn): Steps<void> {
+  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+  if (anonVma === undefined) return;
+  yield* lockRead(anonVma.root.lock);
+  for (const place of rmapPlaces(pfn)) {
+    if (has(place.vma.flags, VM_LOCKED)) break;
+    // Nothing keeps the address space from ending meanwhile: RCU keeps its tables.
+    world.rcu.readLock();
+    const slot = yield* pteOffsetMapLock(place.vma.mm, place.address);
+    if (slot >= 0) {
+      unmapOne(pfn, place, slot);
+      unlock(ptLockOf(slot));
+    }
+    world.rcu.readUnlock();
+  }
+  unlockRead(anonVma.root.lock);
+}
+
+/** Requires: the page-table lock. */
+function unmapOne(pfn: Pfn, { vma, address }: RmapPlace, slot: number): void {
+  const { frames } = machine;
+  const pte = getPte(slot);
+  if (!ptePresent(pte) || pteSpecial(pte) || ptePfn(pte) !== pfn) return;
+  if (vma.mm.hasPinned && frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return;
+  const offset = folioSwapOffset(pfn);
+  const exclusive = frames.hasFlag(pfn, PG_ANON_EXCLUSIVE);
+  const saved = pte & (PTE_SOFT_DIRTY | PTE_UFFD_WP);
+  swapDuplicate(offset);
+  setPte(slot, mkSwap(offset, saved | (exclusive ? SWP_EXCLUSIVE : 0)));
+  flushNow(vma.mm, address, address + PAGE_SIZE);
+  if (exclusive) frames.clearFlag(pfn, PG_ANON_EXCLUSIVE);
+  if (pteDirty(pte)) frames.setFlag(pfn, PG_DIRTY);
+  folioRemoveRmap(pfn, vma);
+  vma.mm.rss.swap++;
+  frames.put(pfn, world.owner());
+}
+
+/**
+ * Reclaim picks the page at an address, as it may at any time: the actor of `adversary pageout`.
+ * Requires: no lock. @linux kswapd
+ */
+export function* reclaimAddress(mm: Mm, address: Vaddr): Steps<void> {
+  const slot = yield* pteOffsetMapLock(mm, address);
+  if (slot < 0) return;
+  const pte = getPte(slot);
+  const found = ptePresent(pte) && !pteSpecial(pte) && machine.frames.hasFlag(ptePfn(pte), PG_ANON);
+  if (found) machine.frames.get(ptePfn(pte));
+  unlock(ptLockOf(slot));
+  if (found) yield* pageoutFolio(ptePfn(pte));
+}
