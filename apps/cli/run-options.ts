@@ -21,6 +21,11 @@ export function ramOption(text: string): number {
   return bytes;
 }
 
+/** The same for a swap device, which may be left out: 0. */
+export function swapOption(text: string): number {
+  return text === '0' ? 0 : ramOption(text);
+}
+
 export function wholeNumber(what: string, min: number, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;

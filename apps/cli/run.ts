@@ -24,6 +24,7 @@ import {
   profileOption,
   ramOption,
   seedOption,
+  swapOption,
   timeoutOption,
   uidOption,
 } from './run-options.ts';
@@ -37,13 +38,15 @@ const TURN_MS = 40;
 /** Characters of a trace that are kept before they are written. */
 const TRACE_BUFFER = 1 << 16;
 /** Options of later issues. */
-const NOT_YET = ['cwd', 'mount', 'swap', 'hugepages'] as const;
+const NOT_YET = ['cwd', 'mount', 'hugepages'] as const;
 
 interface Options {
   readonly profile: Profile;
   readonly seed: number;
   readonly cpus: number;
   readonly ram: number;
+  /** Bytes. */
+  readonly swap: number;
   readonly env: readonly string[];
   readonly uid: number;
   readonly timeout: number;
@@ -54,7 +57,6 @@ interface Options {
   readonly engine: 'translator' | 'interpreter';
   readonly cwd?: string;
   readonly mount?: string;
-  readonly swap?: string;
   readonly hugepages?: string;
 }
 
@@ -76,7 +78,7 @@ export function registerRun(program: Command): void {
     )
     .option('--cpus <N>', 'harts', cpusOption, 1)
     .option('--ram <SIZE>', 'RAM: 512M, 1G; at most 3G', ramOption, 2 ** 30)
-    .option('--swap <SIZE>', 'not yet')
+    .option('--swap <SIZE>', 'a swap device: 256M, 1G; at most 3G', swapOption, 0)
     .option('--hugepages <N>', 'not yet')
     .option('--env <NAME=VALUE>', "a variable of the program's environment", envOption, [])
     .option('--cwd <DIR>', 'not yet')
@@ -117,6 +119,7 @@ function hideDefaults(command: Command): void {
   const shown: Readonly<Record<string, string>> = {
     profile: DEFAULT_PROFILE.title,
     ram: '1G',
+    swap: 'none',
     timeout: 'no limit',
     maxInstructions: 'no limit',
     env: 'none',
@@ -272,7 +275,7 @@ class Session {
     this.#name = basename(path);
     this.#options = options;
     this.#listeners = listeners;
-    const { seed, cpus, ram, env, uid, engine, maxInstructions } = options;
+    const { seed, cpus, ram, swap, env, uid, engine, maxInstructions } = options;
     this.#request = {
       program,
       name: this.#name,
@@ -282,6 +285,7 @@ class Session {
       seed,
       cpus,
       ram,
+      swap,
       uid,
       engine,
       overrides,

@@ -67,7 +67,12 @@ test.each([
   [`map F 1 page shmem G\n${T}`, '2:20', 'no memfd is called G', 'memfd F 2 pages'],
   [`map A 1 page anoon\n${T}`, '2:14', 'map knows no anoon', 'did you mean `anon`?'],
   [`map A 99 pages\n${T}`, '2:7', '1 to 64 pages', ''],
-  [`${A}\nadversary pageout A, khugepaged\n${T}`, '3:1', 'not yet: background actors', ''],
+  [
+    `${A}\nadversary pageout A, khugepaged\n${T}`,
+    '3:22',
+    'not yet: the background actor khugepaged',
+    '',
+  ],
   [`${A}\nfail alloc 1\n${T}`, '3:1', 'not yet: failing allocations', ''],
   [`${A}\ngeometry tabel 4\n${T}`, '3:10', 'geometry knows no tabel', 'did you mean `table`?'],
   [`${A}\ngeometry table 3\n${T}`, '3:10', 'power of two', ''],

@@ -3,6 +3,7 @@ import { must } from '../base/assert.ts';
 import { CHECKS } from '../kernel/check/table.ts';
 import type { Overrides } from '../kernel/seam.ts';
 import { type Geometry, LITMUS_GEOMETRY } from '../machine/geometry.ts';
+import { type Actor, compileActors, isAdversary, usesSwap } from './adversary.ts';
 import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
 import { compileCond } from './conditions.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
@@ -36,6 +37,10 @@ export interface CompiledTest {
   readonly scratch: number;
   readonly setup: readonly CompiledSetup[];
   readonly threads: readonly { readonly strand: Strand; readonly code: Code }[];
+  /** Background actors; they come behind the strands. */
+  readonly actors: readonly Actor[];
+  /** Pages of the swap device; 0: none. */
+  readonly swapPages: number;
   readonly final: Code | null;
   readonly rules: readonly CompiledRule[];
   readonly promises: readonly PromiseName[];
@@ -72,10 +77,12 @@ export function compileTest(
     throw new LitmusError(`more than ${MAX_STRANDS - 2} threads`, pos, 'leave some out');
   }
   const compiler = new Compiler(scope, spawnChild);
-  const setup = test.setup.map((s) => ({
-    pos: s.pos,
-    code: compiler.statement(s, scope.setup, false),
-  }));
+  const setup = test.setup
+    .filter((s) => !isAdversary(s))
+    .map((s) => ({
+      pos: s.pos,
+      code: compiler.statement(s, scope.setup, false),
+    }));
   if (test.threads.length === 0) {
     const pos = { line: 1, column: 1 };
     throw new LitmusError('the test has no thread', pos, 'thread NAME { statements }');
@@ -83,6 +90,7 @@ export function compileTest(
   const threads = scope.strands
     .filter((s) => s.kind === 'thread')
     .map((strand) => ({ strand, code: compiler.block(strand.body, strand) }));
+  const actors = compileActors(test, scope);
   const final = test.finally.length === 0 ? null : compiler.block(test.finally, scope.last);
   const rules = compileRules(test, scope, variant);
   checkExpectations(test);
@@ -91,11 +99,13 @@ export function compileTest(
     variant,
     overrides,
     scope,
-    geometry: geometryOf(test, scope),
+    geometry: geometryOf(test, scope, actors.length),
     harts: scope.strands.length,
     scratch: scratchBytes(largestRegion(scope), LITMUS_GEOMETRY.contentBytes),
     setup,
     threads,
+    actors,
+    swapPages: usesSwap(test) ? swapPagesOf(scope) : 0,
     final,
     rules,
     promises: promisesOf(rules),
@@ -160,11 +170,18 @@ function largestRegion(scope: Scope): number {
   return pages;
 }
 
-/** Every strand allocates from a list of its own; each list is large enough for every page twice. */
-function geometryOf(test: LitmusTest, scope: Scope): Geometry {
+/** Room enough that the device is never half full: then Linux frees slots early. */
+function swapPagesOf(scope: Scope): number {
   let pages = 0;
   for (const region of scope.regions.values()) pages += region.pages;
-  const owners = scope.strands.length;
+  return 4 * pages + 4;
+}
+
+/** Every strand allocates from a list of its own; each list is large enough for every page twice. */
+function geometryOf(test: LitmusTest, scope: Scope, actors: number): Geometry {
+  let pages = 0;
+  for (const region of scope.regions.values()) pages += region.pages;
+  const owners = scope.strands.length + actors;
   const base = {
     ...LITMUS_GEOMETRY,
     owners,

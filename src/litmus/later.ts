@@ -1,6 +1,5 @@
 /** Words that a later part of the kernel brings. */
 export const LATER: Readonly<Record<string, string>> = {
-  adversary: 'background actors (`adversary`)',
   fail: 'failing allocations (`fail alloc`)',
   vm: 'virtual machines (a second MMU)',
   vcpu: 'virtual machines (a second MMU)',

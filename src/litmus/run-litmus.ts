@@ -9,6 +9,7 @@ import { enterSched } from '../sched/current.ts';
 import type { Steps } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
+import { spawnActor } from './adversary.ts';
 import type { Pos } from './ast.ts';
 import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
@@ -75,12 +76,13 @@ export class LitmusExecution implements Execution<Outcome> {
     const { compiled } = program;
     this.#compiled = compiled;
     this.#maxSteps = program.maxSteps;
-    const { geometry, harts, overrides } = compiled;
+    const { geometry, harts, overrides, swapPages } = compiled;
     const world = new World({
       geometry,
       harts,
       exploring: true,
       overrides,
+      swapPages,
       ...(program.buffers !== null && { reuse: program.buffers }),
     });
     enterWorld(world);
@@ -97,6 +99,10 @@ export class LitmusExecution implements Execution<Outcome> {
     world.machine.tlbs[0]?.flushAll();
     main.mmOrDie.harts.delete(0);
     for (const { strand, code } of compiled.threads) spawnThread(this.run, strand, code);
+    const { strands } = compiled.scope;
+    for (const [i, actor] of compiled.actors.entries()) {
+      spawnActor(this.run, actor, strands.length + i);
+    }
     this.sched.spawn('rcu', world.rcu.actor(), true);
     this.#idle = this.sched.idle;
     if (program.traced) this.sched.trace = [];

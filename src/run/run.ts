@@ -11,6 +11,7 @@ import type { Console } from '../kernel/fs/console.ts';
 import type { FaultSignal } from '../kernel/mm/fault.ts';
 import type { Overrides } from '../kernel/seam.ts';
 import { World } from '../kernel/world.ts';
+import { PAGE_SIZE } from '../machine/geometry.ts';
 import type { Op } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
@@ -33,6 +34,8 @@ export interface RunRequest {
   readonly cpus: number;
   /** Bytes. */
   readonly ram: number;
+  /** Bytes of the swap device; default 0: none. */
+  readonly swap?: number;
   readonly uid: number;
   readonly engine: 'translator' | 'interpreter';
   /** Patched seams of the profile, from stackPatches. */
@@ -100,6 +103,7 @@ export function startRun(request: RunRequest): Run | string {
   const world = new World({
     ...guest.machineOptions(),
     exploring: false,
+    swapPages: Math.floor((request.swap ?? 0) / PAGE_SIZE),
     overrides: request.overrides,
   });
   enterWorld(world);

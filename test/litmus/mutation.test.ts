@@ -41,6 +41,9 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-move.srcSameAfterLock': 's2-3-remap-moves-another-page',
   'without-move.slotsSame': 'move-vs-copy',
   'without-move.tablesSame': 'move-vs-table-reclaim',
+  'without-swap.folioStillSwapped': 'swap-in-vs-reuse',
+  'without-swap.slotSameOnSwapIn': 'swap-in-twice',
+  'without-swap.slotStillCounted': 'swap-in-vs-reuse',
 };
 
 const ARGUED = argued();

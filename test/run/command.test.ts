@@ -55,7 +55,6 @@ describe('bad input is one line, status 2', () => {
     ],
     ['a variable without value', ['--env', 'NAME', program], /NAME=VALUE/],
     ['a trace into nowhere', ['--trace', join(temp, 'no', 'x'), program], /cannot be written/],
-    ['swap', ['--swap', '1G', program], /not yet: run --swap/],
     ['a mount', ['--mount', 'a:b', program], /not yet: run --mount/],
     ['huge pages', ['--hugepages', '4', program], /not yet: run --hugepages/],
     ['a folder', ['--cwd', '/', program], /not yet: run --cwd/],

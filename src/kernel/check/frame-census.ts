@@ -30,9 +30,6 @@ export function frameCensus(world: World): string | null {
     }
   }
   for (const l of world.folioLocks.values()) if (!l.free) return `${l.name} is held at rest`;
-  for (const [offset, pfn] of world.swap?.cache ?? []) {
-    if (world.mms.size === 0) return `frame ${pfn} is left in the swap cache for slot ${offset}`;
-  }
   if (world.mms.size === 0 && world.anonVmas.size > 0) {
     return `${world.anonVmas.size} anon_vmas outlived every address space`;
   }

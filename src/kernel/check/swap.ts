@@ -31,8 +31,7 @@ export function check(world: World): string | null {
 
 function checkSlots(swap: SwapDevice, named: ReadonlyMap<number, number>): string | null {
   let used = 0;
-  const last = swap.used === 0 && named.size === 0 ? 0 : swap.slots;
-  for (let offset = 1; offset <= last; offset++) {
+  for (let offset = 1; offset <= swap.slots; offset++) {
     const count = swap.counts[offset] ?? 0;
     if (count !== (named.get(offset) ?? 0)) {
       return `swap slot ${offset} counts ${count} entries and ${named.get(offset) ?? 0} name it`;

@@ -25,7 +25,7 @@ import { CHECKS, runStepChecks } from './table.ts';
 
 /** A page written and shared with a child, and one of the parent's own. */
 function scene() {
-  const k = new KernelWorld();
+  const k = new KernelWorld({ swapPages: 4 });
   const a = k.map(2);
   k.store(a, 1);
   k.store(a + 4096, 1);
@@ -134,6 +134,23 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
     (s) => {
       const own = s.k.vma(s.a).anonVma;
       if (own !== null) own.numActiveVmas++;
+    },
+  ],
+  [
+    'swap',
+    /slot 1 counts 1 entries and 0 name it/,
+    (s) => {
+      const { counts } = must(s.k.world.swap, 'swap device');
+      counts[1] = 1;
+    },
+  ],
+  [
+    'swap',
+    /frame \d+ is cached for swap slot 1 and does not know it/,
+    (s) => {
+      const swap = must(s.k.world.swap, 'swap device');
+      swap.cache.set(1, s.own);
+      swap.used++;
     },
   ],
   [

@@ -164,7 +164,8 @@ export const mustWait: Seam<(vmf: Fault, reason: UffdReason) => Steps<boolean>> 
 
 function slotMustWait(pte: Pte, reason: UffdReason): boolean {
   if (pteNone(pte) || pteIsMarker(pte)) return true;
-  return reason === 'wp' && ptePresent(pte) && !pteWrite(pte);
+  // A page that was swapped out since is waited for as well: nothing says here that it may be written.
+  return reason === 'wp' && !pteWrite(pte);
 }
 
 /** Takes a waiter off a list, if it is there. Requires: queueLock. */

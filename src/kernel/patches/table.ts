@@ -32,12 +32,14 @@ import { noPagemapScan } from './pagemap-scan.ts';
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
+import { swapinSkipsCache } from './swap.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
 
 /** Profiles take from here every patch whose `versions` are theirs: a line here is all that a new patch needs. */
 export const PATCHES: readonly Patch[] = [
+  swapinSkipsCache,
   unregisterAnyCtx,
   mremapOneVma,
   noMadviseVmaLocks,

@@ -1,0 +1,97 @@
+/**
+ * `adversary pageout A`: background actors, which come at any point of a schedule or after everything. Each page of what is
+ * named has an actor of its own that acts once.
+ */
+import { createThread } from '../kernel/core/create.ts';
+import { reclaimAddress } from '../kernel/mm/vmscan.ts';
+import type { LitmusTest, Operand, Statement } from './ast.ts';
+import { didYouMean, LitmusError, notYet } from './error.ts';
+import { PAGE, type Scope } from './scope.ts';
+import type { RunState } from './state.ts';
+
+/** One actor: reclaim, on its way to one page. */
+export interface Actor {
+  readonly name: string;
+  readonly address: number;
+}
+
+export const ADVERSARY_USAGE = 'adversary pageout A';
+const LATER_ACTORS: readonly string[] = ['khugepaged', 'migrate', 'ksm', 'hwpoison'];
+
+type Call = Statement & { readonly kind: 'call' };
+
+export function isAdversary(s: Statement): s is Call {
+  return s.kind === 'call' && s.verb === 'adversary';
+}
+
+/** The actors that set-up asks for. Requires: its regions have been placed. @throws LitmusError */
+export function compileActors(test: LitmusTest, scope: Scope): Actor[] {
+  return test.setup.filter(isAdversary).flatMap((s) => actorsOf(s, scope));
+}
+
+function actorsOf(s: Call, scope: Scope): Actor[] {
+  const actors: Actor[] = [];
+  let what: Operand | null = null;
+  for (const operand of s.operands) {
+    if (what === null) {
+      what = actorWord(operand);
+      continue;
+    }
+    for (const address of pagesOf(operand, scope)) {
+      actors.push({ name: `pageout ${scope.placeName(address)}`, address });
+    }
+    what = null;
+  }
+  if (actors.length === 0 || what !== null) {
+    throw new LitmusError('adversary pageout wants pages', s.pos, ADVERSARY_USAGE);
+  }
+  return actors;
+}
+
+/** Pages that the file names by number, so that how many actors there are is known before anything runs. */
+function pagesOf(operand: Operand, scope: Scope): number[] {
+  if (operand.kind !== 'word' && operand.kind !== 'place') {
+    throw new LitmusError('pages are wanted here', operand.pos, ADVERSARY_USAGE);
+  }
+  const name = operand.kind === 'word' ? operand.name : operand.region;
+  const region = scope.region(name, operand.pos);
+  let [first, last] = [0, region.pages - 1];
+  if (operand.kind === 'place') {
+    const until = operand.last ?? operand.first;
+    if (typeof operand.first !== 'number' || typeof until !== 'number' || until > last) {
+      throw new LitmusError('pages are named by number here', operand.pos, `${name}[0]`);
+    }
+    [first, last] = [operand.first, until];
+  }
+  const pages: number[] = [];
+  for (let page = first; page <= last; page++) pages.push(region.start + page * PAGE);
+  return pages;
+}
+
+function actorWord(operand: Operand): Operand {
+  const name = operand.kind === 'word' ? operand.name : '';
+  if (name === 'pageout') return operand;
+  if (LATER_ACTORS.includes(name)) {
+    throw notYet(`the background actor ${name}`, operand.pos, ADVERSARY_USAGE);
+  }
+  throw new LitmusError(
+    name === '' ? 'a background actor is wanted here' : `no background actor is called ${name}`,
+    operand.pos,
+    didYouMean(name, ['pageout', ...LATER_ACTORS], ADVERSARY_USAGE),
+  );
+}
+
+/** Whether pages of the test can go to a swap device: then its world has one. */
+export function usesSwap(test: LitmusTest): boolean {
+  return test.setup.some(isAdversary) || /"(?:MADV_)?PAGEOUT"/.test(JSON.stringify(test));
+}
+
+/** Lets an actor loose. @param index its place behind the strands: whose free lists it uses */
+export function spawnActor(run: RunState, { name, address }: Actor, index: number): void {
+  const { world, mainTask } = run;
+  const task = createThread(mainTask, { name, hart: 0, owner: index });
+  const thread = world.sched.spawn(name, reclaimAddress(mainTask.mmOrDie, address), true);
+  task.thread = thread;
+  world.taskOfThread.set(thread.id, task);
+  mainTask.mmOrDie.harts.delete(0);
+}
