@@ -2,14 +2,7 @@
  * Faults that wait for user space: how one is announced, what lets it sleep, and what wakes it.
  * The file it is read from is userfaultfd-file.ts. @linux fs/userfaultfd.c; semantics.md section 9.11
  */
-import {
-  type Pte,
-  pteIsMarker,
-  pteIsTable,
-  pteNone,
-  ptePresent,
-  pteWrite,
-} from '../../machine/pte.ts';
+import { type Pte, pteIsMarker, pteIsTable, pteNone, pteWrite } from '../../machine/pte.ts';
 import { loadPte } from '../../machine/tables.ts';
 import { until } from '../../sched/access.ts';
 import { READ, WRITE } from '../../sched/cell.ts';

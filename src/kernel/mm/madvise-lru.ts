@@ -72,6 +72,7 @@ export function* pageoutRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr
 
 /** MADV_WILLNEED on private memory: swapped pages are read into the swap cache; entries stay as they are. */
 export function* willneedRange(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  if (vma.file !== null || world.swap === null) return;
   for (let address = skipMissing(vma.mm, start, end); address < end; ) {
     const next = pmdAddrEnd(address, end);
     const offsets: number[] = [];

@@ -30,7 +30,6 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../../uapi/mman.ts';
-import { world } from '../current.ts';
 import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
@@ -253,10 +252,9 @@ function* madviseWillneed(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
   let address = start;
   let hole = false;
   for (const vma of mm.vmas.range(start, end)) {
-    if (vma.start > address) hole = true;
-    const from = Math.max(address, vma.start);
-    address = Math.min(end, vma.end);
-    if (vma.file === null && world.swap !== null) yield* willneedRange(vma, from, address);
+    hole ||= vma.start > address;
+    yield* willneedRange(vma, Math.max(address, vma.start), Math.min(end, vma.end));
+    address = vma.end;
   }
   mmapReadUnlock(mm);
   return hole || address < end ? fail(E.hole) : 0;

@@ -245,14 +245,15 @@ export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): 
   }
 });
 
-/** Reads a slot into a folio that only the caller knows. Requires: no page-table lock. */
+/** Reads a slot into a folio that only the caller knows; one that was freed meanwhile reads as zeroes. Requires: no page-table lock. */
 export function* swapinAlone(offset: number): Steps<SwappedIn | 0> {
   const pfn = machine.frames.alloc(world.owner());
   if (pfn === 0) return 0;
   if (sched.wants()) yield* access('read from swap', slotCell(offset), READ);
   machine.frames.flags[pfn] = PG_SWAPBACKED;
   folioSetLocked(pfn);
-  readFrom(offset, pfn);
+  const { contentBytes } = machine.frames;
+  machine.frames.write(pfn, 0, swapDevice().content.get(offset) ?? new Uint8Array(contentBytes));
   return { pfn, cached: false };
 }
 
