@@ -249,8 +249,7 @@ function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange):
 /** @linux mm/madvise.c madvise_willneed */
 function* madviseWillneed(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
   yield* mmapReadLock(mm);
-  let address = start;
-  let hole = false;
+  let [address, hole] = [start, false];
   for (const vma of mm.vmas.range(start, end)) {
     hole ||= vma.start > address;
     yield* willneedRange(vma, Math.max(address, vma.start), Math.min(end, vma.end));
