@@ -205,6 +205,14 @@ export const slotStillCounted = seam(
   'F-swap: slot must still be counted: it may have been freed since the entry was read, and is anybody’s then',
 );
 
+/** The folio that the swap cache has of a slot, with a reference, not locked; or 0: a step. @linux swap_cache_get_folio */
+export function* swapCacheGetFolio(offset: number): Steps<Pfn | 0> {
+  if (sched.wants()) yield* access('find in swap cache', slotCell(offset), READ);
+  const found = swapDevice().cache.get(offset) ?? 0;
+  if (found !== 0) machine.frames.get(found);
+  return found;
+}
+
 /** A folio with the content of a slot, locked and with a reference. */
 export interface SwappedIn {
   readonly pfn: Pfn;
@@ -222,10 +230,8 @@ export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): 
   SwappedIn | null | 0
 > {
   for (;;) {
-    if (sched.wants()) yield* access('find in swap cache', slotCell(offset), READ);
-    const found = swapDevice().cache.get(offset);
-    if (found !== undefined) {
-      machine.frames.get(found);
+    const found = yield* swapCacheGetFolio(offset);
+    if (found !== 0) {
       yield* folioLock(found);
       return { pfn: found, cached: true };
     }

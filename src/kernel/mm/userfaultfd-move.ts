@@ -24,12 +24,15 @@ import {
   PTE_YOUNG,
   type Pte,
   pteDirty,
+  pteIsSwap,
   pteIsTable,
   pteNone,
   ptePfn,
   ptePresent,
   pteSpecial,
   pteUffdWp,
+  SWP_EXCLUSIVE,
+  swpOffset,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
 import { pause } from '../../sched/access.ts';
@@ -49,6 +52,7 @@ import { mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
+import { folioSwapOffset, isSwapCached, swapCacheGetFolio } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import {
   type Areas,
@@ -163,6 +167,7 @@ function* moveEntry(
 ): Steps<Moved | 'blocked'> {
   if (pteNone(from.pte)) return holes ? 'moved' : MOVE_ERRNOS.hole;
   if (hold.folio !== null && !srcSameAfterLock(hold.folio, from.pte)) return 'again';
+  if (pteIsSwap(from.pte)) return yield* moveSwap(areas, to, from, hold);
   if (!ptePresent(from.pte)) return MOVE_ERRNOS.marker;
   if (pteSpecial(from.pte)) return yield* moveZeroPage(areas, to, from);
   if (hold.folio === null) {
@@ -307,6 +312,47 @@ function movedPte(dst: Vma, old: Pte, pfn: Pfn): Pte {
   const dirty = pteDirty(old) ? PTE_DIRTY : 0;
   const pte = mkPte(pfn, PTE_YOUNG | PTE_WRITE | dirty | pageProt(dst.flags));
   return keepsUffdWp() && pteUffdWp(old) && has(dst.flags, VM_UFFD_WP) ? mkUffdWp(pte) : pte;
+}
+
+/**
+ * A page on the swap device: the entry moves, with its bits; a folio that the swap cache has of it is locked and gets its
+ * new place in the rmap. None may have come since none was found. @linux move_swap_pte
+ */
+function* moveSwap(
+  areas: Areas,
+  to: Slot,
+  from: Slot,
+  hold: { folio: Held | null },
+): Steps<Moved | 'blocked'> {
+  if ((from.pte & SWP_EXCLUSIVE) === 0) return MOVE_ERRNOS.notExclusive;
+  const offset = swpOffset(from.pte);
+  if (hold.folio === null) {
+    const pfn = yield* swapCacheGetFolio(offset);
+    const locked = pfn === 0 || folioTrylock(pfn);
+    if (!locked) {
+      if (unmapsBeforeBlocking()) world.rcu.readUnlock();
+      yield* folioLock(pfn);
+    }
+    if (pfn !== 0) hold.folio = { pfn, pte: from.pte, anonVma: null };
+    if (!locked) return 'blocked';
+  }
+  const { folio } = hold;
+  if (folio !== null && folioSwapOffset(folio.pfn) !== offset) return 'again';
+  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  const same =
+    tablesSame(areas.src.mm, to, from) &&
+    slotsSame(to, from) &&
+    (folio !== null || !isSwapCached(offset));
+  if (same) {
+    if (folio !== null) {
+      folioMoveAnonRmap(folio.pfn, areas.dst);
+      machine.frames.index[folio.pfn] = linearPageIndex(areas.dst, to.address);
+    }
+    setPte(from.slot, PTE_NONE);
+    setPte(to.slot, from.pte);
+  }
+  unlockBoth();
+  return same ? 'moved' : 'again';
 }
 
 /** Nobody's page needs no pin: the destination gets the zero page too. @linux move_zeropage_pte */
