@@ -2,10 +2,12 @@
  * Random programs. Operands come near each other and near earlier ones on purpose: what is interesting happens where
  * ranges touch, are registered twice, or are protected, dropped and written again.
  */
+
 import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { MADV_DONTNEED, MADV_PAGEOUT } from '../../uapi/mman.ts';
 import {
   EVENTS,
   FEATURE_SIGBUS,
@@ -277,7 +279,9 @@ class Draw {
   #advice(): number {
     const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
-    return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
+    const advice = this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
+    // A helper on another processor leaves pages in that one's LRU batch, where PAGEOUT passes them over: chance, not rule.
+    return this.#waits && advice === MADV_PAGEOUT ? MADV_DONTNEED : advice;
   }
 
   #mremap(): Operation {
