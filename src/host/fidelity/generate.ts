@@ -275,7 +275,6 @@ class Draw {
     return { op: 'madvise', args: [start, size >= TOO_LONG ? -PAGE_SIZE : size, advice] };
   }
 
-  /** Mostly what drops, populates, frees or guards. */
   #advice(): number {
     const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
