@@ -136,6 +136,27 @@ export class Frames {
     this.#refcount[pfn] = (this.#refcount[pfn] ?? 0) + 1;
   }
 
+  /** Takes several references at once: a pin. */
+  getMany(pfn: Pfn, count: number): void {
+    this.get(pfn);
+    this.#refcount[pfn] = (this.#refcount[pfn] ?? 0) + count - 1;
+  }
+
+  /** Takes references unless the frame is free: for whoever holds nothing that keeps it. @linux folio_ref_try_add */
+  tryGetMany(pfn: Pfn, count: number): boolean {
+    if (this.refcount(pfn) === 0) return false;
+    this.getMany(pfn, count);
+    return true;
+  }
+
+  /** Drops several references at once; as `put`. */
+  putMany(pfn: Pfn, count: number, owner: number): boolean {
+    const left = (this.#refcount[pfn] ?? 0) - count;
+    assert(left >= 0, () => `frame ${pfn} put more often than got`);
+    this.#refcount[pfn] = left + 1;
+    return this.put(pfn, owner);
+  }
+
   /** Looks at the reference count: an observation, so it does not commute with gets and puts. */
   refcount(pfn: Pfn): number {
     sched.touch(refcountCell(pfn), READ);

@@ -9,8 +9,8 @@ import {
   PROT_NONE,
   PROT_READ,
 } from '../../uapi/mman.ts';
-import { faultInRange } from './gup.ts';
 import { doMmap } from './mmap.ts';
+import { faultInRange } from './populate.ts';
 import { copyToUser } from './user-access.ts';
 
 const P = 4096;

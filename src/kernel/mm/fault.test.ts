@@ -21,9 +21,9 @@ import { PROT_NONE, PROT_READ, PROT_WRITE } from '../../uapi/mman.ts';
 import { peekPte } from '../check/page-tables.ts';
 import { SCRATCH_BASE } from '../core/task.ts';
 import { faultAddress, USER_WRITE } from './fault.ts';
-import { faultInRange } from './gup.ts';
 import { handleMmFault } from './memory.ts';
 import { allocPte, pteSlot } from './pgtable.ts';
+import { faultInRange } from './populate.ts';
 import { copyFromUser, copyFromUserNofault, copyToUser, copyUserPage } from './user-access.ts';
 import { FAULT_FLAG_UNSHARE, type FaultFlags } from './vm-fault.ts';
 import { VM_UFFD_WP, withFlag } from './vm-flags.ts';
@@ -143,16 +143,16 @@ test('a write whose registration lost write protection leaves both bits (measure
   expect(k.slot(a)).toBe('present write dirty young uffd-wp');
 });
 
-test('an unshare of the zero page and of an exclusive page changes nothing', () => {
+test('an unshare of an exclusive page changes nothing; of the zero page it makes a page of zeroes', () => {
   const a = k.map(2);
   k.load(a);
   k.store(a + P, 1);
+  const before = peekPte(k.task.mmOrDie, a + P);
   for (const address of [a, a + P]) {
-    const before = peekPte(k.task.mmOrDie, address);
-    const vma = k.vma(a);
-    k.run(handleMmFault(vma, k.task, address, FAULT_FLAG_UNSHARE as FaultFlags));
-    expect(peekPte(k.task.mmOrDie, address)).toBe(before);
+    k.run(handleMmFault(k.vma(a), k.task, address, FAULT_FLAG_UNSHARE as FaultFlags));
   }
+  expect([k.slot(a), k.load(a)]).toEqual(['present young', 0]);
+  expect(peekPte(k.task.mmOrDie, a + P)).toBe(before);
 });
 
 test('a spurious write fault leaves the entry and forgets the TLB entry', () => {

@@ -116,7 +116,7 @@ test("a page that may be pinned for DMA is copied for the child at once and stay
   k.store(a, 9);
   const frame = ptePfn(peekPte(k.task.mmOrDie, a));
   const { frames } = k.world.machine;
-  k.task.mmOrDie.hasPinned = true;
+  k.task.mmOrDie.setHasPinned();
   for (let i = 0; i < GUP_PIN_COUNTING_BIAS; i++) frames.get(frame);
   const child = k.fork();
   expect(k.slot(a)).toBe('present write dirty young');

@@ -30,6 +30,8 @@ import {
   withoutFlags,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
+import { WRITE } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
 import { lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
@@ -53,6 +55,7 @@ import { swapDuplicate } from './swapfile.ts';
 import { flushTlbMm } from './tlb.ts';
 import {
   has,
+  isCowMapping,
   VM_DONTCOPY,
   VM_LOCKED,
   VM_LOCKONFAULT,
@@ -135,14 +138,23 @@ function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
  */
 export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
   if (!vmaNeedsCopy(dst, src)) return 0;
+  const cow = isCowMapping(src.flags);
+  if (cow) bumpWriteProtectSeq(src.mm);
+  let result = 0;
   let address = skipMissing(src.mm, src.start, src.end);
-  while (address < src.end) {
+  while (address < src.end && result === 0) {
     const next = pmdAddrEnd(address, src.end);
-    const result = yield* copyPteRange(dst, src, address, next);
-    if (result < 0) return result;
+    result = yield* copyPteRange(dst, src, address, next);
     address = skipMissing(src.mm, next, src.end);
   }
-  return 0;
+  if (cow) bumpWriteProtectSeq(src.mm);
+  return result;
+}
+
+/** Begins or ends write-protecting pages that GUP-fast might be pinning. @linux raw_write_seqcount_begin */
+function bumpWriteProtectSeq(mm: Mm): void {
+  sched.touch(mm.writeProtectCell, WRITE);
+  mm.writeProtectSeq++;
 }
 
 /** A VMA without anon_vma, write-protection and guards holds nothing private. @linux vma_needs_copy */

@@ -2,9 +2,9 @@
 import type { Steps } from '../../sched/op.ts';
 import { EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { fail } from '../errno-row.ts';
-import { faultInRange } from './gup.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
+import { faultInRange } from './populate.ts';
 
 const E = MADVISE_ERRORS;
 

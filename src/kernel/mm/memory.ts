@@ -253,10 +253,6 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
       return VM_FAULT_NONE;
     }
     machine.frames.get(old);
-  } else if (unshare) {
-    // The zero page is nobody's, so there is nothing to unshare it from.
-    unlock(ptl);
-    return VM_FAULT_NONE;
   }
   unlock(ptl);
   return yield* wpPageCopy(vmf);

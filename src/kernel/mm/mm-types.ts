@@ -102,8 +102,11 @@ export class Mm {
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
   /** Page-table pages, for VmPTE and the census. */
   tables = 0;
-  /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
-  hasPinned = false;
+  #hasPinned = false;
+  readonly #pinnedCell: Cell;
+  /** Odd while fork write-protects pages: then GUP-fast gives up. @linux write_protect_seq */
+  writeProtectSeq = 0;
+  readonly writeProtectCell: Cell;
   /**
    * A write went through an entry that kept its uffd-wp bit after the VMA was registered anew without write protection:
    * from then on an entry may be protected and writable at once, as it may on 6.18. Only ever set.
@@ -132,11 +135,26 @@ export class Mm {
     this.pgdCell = sched.newCell(CELL_MM);
     this.accessesDueCell = sched.newCell(CELL_MM);
     this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
+    this.#pinnedCell = sched.newCell(CELL_MM);
+    this.writeProtectCell = sched.newCell(CELL_MM);
   }
 
   addAccessesDue(delta: 1 | -1): void {
     sched.touch(this.accessesDueCell, ADD);
     this.accessesDue += delta;
+  }
+
+  /** @linux mm_set_has_pinned_flag */
+  setHasPinned(): void {
+    if (this.#hasPinned) return;
+    sched.touch(this.#pinnedCell, WRITE);
+    this.#hasPinned = true;
+  }
+
+  /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
+  get hasPinned(): boolean {
+    sched.touch(this.#pinnedCell, READ);
+    return this.#hasPinned;
   }
 
   get mapCount(): number {

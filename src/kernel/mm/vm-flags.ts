@@ -58,3 +58,8 @@ export function withFlag(flags: VmFlags, bits: VmFlags): VmFlags {
 export function withoutFlag(flags: VmFlags, bits: VmFlags): VmFlags {
   return (flags & ~bits) as VmFlags;
 }
+
+/** Private, and may be written some day. @linux is_cow_mapping */
+export function isCowMapping(flags: VmFlags): boolean {
+  return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+}
