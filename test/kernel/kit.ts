@@ -52,10 +52,11 @@ export class Kit {
   readonly world: World;
   readonly task: Task;
 
-  constructor(patches: readonly Patch[] = [], exploring = false) {
+  constructor(patches: readonly Patch[] = [], exploring = false, swapPages = 0) {
     const overrides = stackPatches(patches);
     assert(typeof overrides !== 'string', String(overrides));
-    this.world = new World({ geometry: LITMUS_GEOMETRY, harts: 4, exploring, overrides });
+    const geometry = LITMUS_GEOMETRY;
+    this.world = new World({ geometry, harts: 4, exploring, overrides, swapPages });
     enterWorld(this.world);
     this.task = createProcess(this.world, { name: 'main', hart: 0, owner: 0 });
     this.task.scratch = new Uint8Array(SCRATCH_BYTES);

@@ -44,6 +44,8 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-swap.folioStillSwapped': 'swap-in-vs-reuse',
   'without-swap.slotSameOnSwapIn': 'swap-in-twice',
   'without-swap.slotStillCounted': 'swap-in-vs-reuse',
+  'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
+  'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
 };
 
 const ARGUED = argued();

@@ -1,5 +1,5 @@
 /**
- * A slot of the swap device is named by as many entries as it counts, an exclusive entry is the only one, and a folio in
+ * A slot of the swap device is named by as many entries, and pages of files, as it counts, an exclusive entry is the only one, and a folio in
  * the swap cache knows its slot. Entry and count change in one step under the page-table lock; nothing suspends this.
  */
 import { machine } from '../../machine/current.ts';
@@ -25,6 +25,9 @@ export function check(world: World): string | null {
         wrong ??= `swap slot ${offset} is exclusive at ${place(mm, address)} and counts ${swap.counts[offset]} entries`;
       }
     });
+  }
+  for (const { swapped } of world.mappings.values()) {
+    for (const offset of swapped?.values() ?? []) named.set(offset, (named.get(offset) ?? 0) + 1);
   }
   return wrong ?? checkSlots(swap, named);
 }

@@ -4,8 +4,9 @@
  */
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EFAULT, EINVAL, ENXIO, EPERM } from '../../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOMEM, ENXIO, EPERM } from '../../uapi/errno.ts';
 import {
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
@@ -27,7 +28,7 @@ import { world } from '../current.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
 import { filemapGetFolio, peekFolio } from '../mm/filemap.ts';
-import { folioUnlockPut } from '../mm/folio-lock.ts';
+import { folioUnlock, folioUnlockPut } from '../mm/folio-lock.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,
@@ -37,6 +38,7 @@ import {
   shmemSetSize,
   withInodeLock,
 } from '../mm/shmem.ts';
+import { peekSwapped } from '../mm/shmem-swap.ts';
 import {
   copyFromUser,
   copyFromUserPartly,
@@ -100,16 +102,29 @@ function* readShmem(
     // The file may have become shorter since the page before.
     const chunk = Math.min(count - done, inode.size - at, PAGE_SIZE - (at % PAGE_SIZE));
     if (chunk <= 0) break;
-    const pfn = yield* filemapGetFolio(inode.mapping, index);
+    const pfn = yield* folioToRead(inode, index);
+    if (pfn < 0) return done === 0 ? pfn : done;
     const part = new Uint8Array(chunk);
-    if (pfn !== 0) readContent(pfn, at % PAGE_SIZE, part);
+    if (pfn > 0) readContent(pfn as Pfn, at % PAGE_SIZE, part);
     const copied = yield* copyToUserPartly(task, buffer + done, part);
-    if (pfn !== 0) machine.frames.put(pfn, world.owner());
+    if (pfn > 0) machine.frames.put(pfn as Pfn, world.owner());
     done += copied;
     failed = copied < chunk;
   }
   if (offset === null) file.offset += done;
   return done === 0 && failed ? -EFAULT : done;
+}
+
+/** The page with a reference; 0: a hole; or -ENOMEM, where it is on the swap device. @linux shmem_file_read_iter */
+function* folioToRead(inode: Inode, index: number): Steps<number> {
+  const { mapping } = inode;
+  const found = yield* filemapGetFolio(mapping, index);
+  if (found !== 0 || peekSwapped(mapping, index) === 0) return found;
+  const got = yield* shmemGetFolio(inode, index, 'read', null);
+  if (got.kind === 'error' && got.errno === ENOMEM) return -ENOMEM;
+  if (got.kind !== 'folio') return 0;
+  folioUnlock(got.pfn);
+  return got.pfn;
 }
 
 /**
@@ -211,6 +226,7 @@ function seekShmem(file: File, offset: number, whence: number): number {
 /** Pages that fallocate made and nobody has used are a hole to lseek. @linux mm/filemap.c folio_seek_hole_data */
 function isData(mapping: AddressSpace, index: number): boolean {
   const pfn = peekFolio(mapping, index);
+  if (peekSwapped(mapping, index) !== 0) return true;
   return pfn !== 0 && machine.frames.hasFlag(pfn, PG_UPTODATE);
 }
 
@@ -222,7 +238,8 @@ const SHMEM_OPS: FileOps = {
   poll: () => POLLIN | POLLOUT,
   stat(file) {
     const { mode, mapping, size } = fileInode(file);
-    return { size, mode, blocks: mapping.pages.size * BLOCKS_PER_PAGE };
+    const pages = mapping.pages.size + (mapping.swapped?.size ?? 0);
+    return { size, mode, blocks: pages * BLOCKS_PER_PAGE };
   },
   *release(_task, file) {
     yield* shmemEvictInode(fileInode(file));

@@ -26,6 +26,8 @@ export class AddressSpace {
   readonly id: number;
   /** Page index to folio. Changed under the folio's lock. */
   readonly pages: Map<number, Pfn> = new Map();
+  /** Page index to the swap slot that has the page instead; made when the first page goes. One count of the slot each. */
+  swapped: Map<number, number> | null = null;
   /** Stands for `pages` as a whole: who looks for all pages of a range depends on every one that comes or goes. */
   readonly cell: Cell;
   /** VMAs that map the file. Protected by iMmapLock. @linux i_mmap */

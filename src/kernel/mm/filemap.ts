@@ -69,7 +69,7 @@ export function* filemapLockFolio(mapping: AddressSpace, index: number): Steps<P
  */
 export function* filemapAddFolio(mapping: AddressSpace, index: number, pfn: Pfn): Steps<boolean> {
   if (sched.wants()) yield* access('add folio', mapping.pageCell(index), WRITE);
-  if (peekFolio(mapping, index) !== 0) return false;
+  if (peekFolio(mapping, index) !== 0 || mapping.swapped?.has(index) === true) return false;
   sched.touch(mapping.pageCell(index), WRITE);
   sched.touch(mapping.cell, ADD);
   sched.touch(folioCell(pfn), WRITE);
@@ -99,7 +99,7 @@ export function filemapRemoveFolio(mapping: AddressSpace, index: number, pfn: Pf
 }
 
 /**
- * Indices in [first, end) that have a page now, in order: a step.
+ * Indices in [first, end) that have a page now, in memory or on the swap device, in order: a step.
  * @param end exclusive; may be infinite
  */
 export function* filemapIndices(
@@ -108,7 +108,9 @@ export function* filemapIndices(
   end: number,
 ): Steps<readonly number[]> {
   if (sched.wants()) yield* access('find folios', mapping.cell, READ);
-  return [...mapping.pages.keys()].filter((i) => i >= first && i < end).sort((a, b) => a - b);
+  const { pages, swapped } = mapping;
+  const all = swapped === null ? [...pages.keys()] : [...pages.keys(), ...swapped.keys()];
+  return all.filter((i) => i >= first && i < end).sort((a, b) => a - b);
 }
 
 /**

@@ -1,21 +1,19 @@
 /**
- * Advice about how soon pages may be reclaimed: MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, on anonymous memory.
+ * Advice about how soon pages may be reclaimed: MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED.
  *
  * A page that MADV_FREE gave up keeps its content until it is written, which takes the offer back, or until MADV_PAGEOUT
  * takes it (measured on 6.18, which may take it earlier when memory is short). MADV_PAGEOUT of one that was written again
  * only notes that the offer is gone; the next one moves it out (measured on 6.18). Without a swap device every other page
- * stays where it is, and pages of shared memory do always.
+ * stays in memory; one of a file is unmapped all the same.
  * @linux mm/madvise.c madvise_free_pte_range, madvise_cold_or_pageout_pte_range, swapin_walk_pmd_entry
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON, PG_DIRTY, PG_LAZYFREE } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
-  mkMarker,
   type Pfn,
   PTE_DIRTY,
   PTE_MARKER_POISONED,
-  PTE_MARKER_UFFD_WP,
   PTE_NONE,
   PTE_YOUNG,
   type Pte,
@@ -31,16 +29,15 @@ import { getPte, setPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
-import { filemapRemoveFolio } from './filemap.ts';
 import { folioCouldLock } from './folio-lock.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import type { MmuGather } from './mmu-gather.ts';
 import { pmdAddrEnd, ptLockOf, skipMissing } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
-import { folioMarkDirty, folioRemoveRmap } from './rmap.ts';
+import { folioRemoveRmap } from './rmap.ts';
+import { shmemSwapinRange } from './shmem-swap.ts';
 import { folioFreeSwap, folioSwapOffset, freeSwapAndCache, swapReadahead } from './swapfile.ts';
 import { pageoutFolio } from './vmscan.ts';
-import { installsUffdWp } from './zap.ts';
 
 /** What one entry becomes. */
 type Change = (tlb: MmuGather, vma: Vma, pte: Pte) => Pte;
@@ -70,9 +67,10 @@ export function* pageoutRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr
   }
 }
 
-/** MADV_WILLNEED on private memory: swapped pages are read into the swap cache; entries stay as they are. */
+/** MADV_WILLNEED: swapped pages are read into the swap cache; entries stay as they are. */
 export function* willneedRange(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
-  if (vma.file !== null || world.swap === null) return;
+  if (world.swap === null) return;
+  if (vma.file !== null) return yield* shmemSwapinRange(vma, start, end);
   for (let address = skipMissing(vma.mm, start, end); address < end; ) {
     const next = pmdAddrEnd(address, end);
     const offsets: number[] = [];
@@ -145,7 +143,12 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
   if (pteKind(pte) !== 'present' || pteSpecial(pte)) return pte;
   const pfn = ptePfn(pte);
   const { frames } = machine;
-  if (!frames.hasFlag(pfn, PG_ANON)) return pageoutFilePte(tlb, vma, pte);
+  if (!frames.hasFlag(pfn, PG_ANON)) {
+    if (frames.mapcount(pfn) > 1) return pte;
+    frames.get(pfn);
+    picked.push(pfn);
+    return pte;
+  }
   if (!frames.hasFlag(pfn, PG_LAZYFREE)) {
     if (world.swap === null || frames.mapcount(pfn) > 1) return pte;
     frames.get(pfn);
@@ -161,23 +164,4 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
   folioRemoveRmap(pfn, vma);
   tlb.pages.push(pfn);
   return PTE_NONE;
-}
-
-/**
- * A page of shared memory that only this entry maps: unmapped, its write protection remembered. There is no swap to
- * write it to, so it stays in the page cache, unless nobody ever wrote it: then it is dropped (measured on 6.18).
- * Differs from Linux: unmapping a page and dropping it are one step.
- * @linux mm/vmscan.c shrink_folio_list, mm/rmap.c try_to_unmap_one
- */
-function pageoutFilePte(tlb: MmuGather, vma: Vma, pte: Pte): Pte {
-  const pfn = ptePfn(pte);
-  const { frames } = machine;
-  const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
-  if (mapping === undefined || frames.mapcount(pfn) > 1 || frames.refcount(pfn) > 2) return pte;
-  if (!folioCouldLock(pfn)) return pte;
-  if (pteDirty(pte)) folioMarkDirty(pfn);
-  folioRemoveRmap(pfn, vma);
-  tlb.pages.push(pfn);
-  if (!frames.hasFlag(pfn, PG_DIRTY)) filemapRemoveFolio(mapping, frames.index[pfn] ?? 0, pfn);
-  return installsUffdWp(vma, pte, { dropMarker: false }) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
 }

@@ -162,12 +162,7 @@ export const ADVICE: readonly Advice[] = [
     unless((vma) => has(vma.flags, VM_DROPPABLE), setting(VM_NONE, VM_WIPEONFORK)),
   ),
   row('MADV_COLD', MADV_COLD, 'lru'),
-  row(
-    'MADV_PAGEOUT',
-    MADV_PAGEOUT,
-    'lru',
-    'drops clean pages of files, unmaps shared memory, which is not swapped',
-  ),
+  row('MADV_PAGEOUT', MADV_PAGEOUT, 'lru'),
   row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
   row('MADV_DONTNEED_LOCKED', MADV_DONTNEED_LOCKED, 'dontneed'),

@@ -15,6 +15,7 @@ import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
 import { pmdAddrEnd, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
 import { linearPageIndex } from './rmap.ts';
+import { peekSwapped } from './shmem-swap.ts';
 import { isSwapCached } from './swapfile.ts';
 import { copyToUser } from './user-access.ts';
 import { has, VM_LOCKED } from './vm-flags.ts';
@@ -92,7 +93,10 @@ function inCore(vma: Vma, address: Vaddr, pte: Pte): boolean {
   if (kind === 'swap') return isSwapCached(swpOffset(pte));
   const inode = vmaInode(vma);
   if (inode === null || (kind !== 'none' && kind !== 'marker')) return false;
-  const pfn = peekFolio(inode.mapping, linearPageIndex(vma, address));
+  const index = linearPageIndex(vma, address);
+  const slot = peekSwapped(inode.mapping, index);
+  if (slot !== 0) return isSwapCached(slot);
+  const pfn = peekFolio(inode.mapping, index);
   return pfn !== 0 && machine.frames.hasFlag(pfn, PG_UPTODATE);
 }
 

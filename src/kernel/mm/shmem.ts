@@ -1,6 +1,7 @@
 /**
- * Shared memory: files that live in the page cache alone. memfds and MAP_SHARED|MAP_ANONYMOUS memory are such files.
- * Nobody writes pages back, so a page goes only when a hole is punched, the file is truncated, or the file goes.
+ * Shared memory: files that live in the page cache, or on the swap device (shmem-swap.ts), alone. memfds and
+ * MAP_SHARED|MAP_ANONYMOUS memory are such files. A page goes only when a hole is punched, the file is truncated, or the
+ * file goes.
  * @linux mm/shmem.c
  */
 import { contentCell } from '../../machine/cells.ts';
@@ -30,6 +31,7 @@ import {
 } from './filemap.ts';
 import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
 import { folioMarkDirty } from './rmap.ts';
+import { peekSwapped, shmemFreeSwap, shmemSwapinFolio } from './shmem-swap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_RETRY_NOWAIT,
@@ -90,15 +92,21 @@ export function* shmemGetFolio(
   const { mapping } = inode;
   for (;;) {
     const found = yield* filemapGetFolio(mapping, index);
+    const slot = found === 0 ? peekSwapped(mapping, index) : 0;
     if (beyondSize(inode, index, sgp)) {
       if (found !== 0) machine.frames.put(found, world.owner());
       return error(EINVAL);
     }
+    if ((found !== 0 || slot !== 0) && vmf !== null && has(vmf.vma.flags, VM_UFFD_MINOR)) {
+      if (found !== 0) machine.frames.put(found, world.owner());
+      return { kind: 'userfault', result: yield* handleUserfault(vmf, 'minor') };
+    }
+    if (slot !== 0) {
+      const pfn = yield* shmemSwapinFolio(mapping, index, slot);
+      if (pfn === null) continue;
+      return pfn === 0 ? error(ENOMEM) : { kind: 'folio', pfn };
+    }
     if (found !== 0) {
-      if (vmf !== null && has(vmf.vma.flags, VM_UFFD_MINOR)) {
-        machine.frames.put(found, world.owner());
-        return { kind: 'userfault', result: yield* handleUserfault(vmf, 'minor') };
-      }
       yield* folioLock(found);
       if (folioStillCached(mapping, index, found)) {
         // A second fallocate makes good what the first one promised.
@@ -238,7 +246,10 @@ function* removePages(inode: Inode, first: number, end: number): Steps<boolean> 
   const indices = yield* filemapIndices(mapping, first, end);
   for (const index of indices) {
     const pfn = yield* filemapLockFolio(mapping, index);
-    if (pfn === 0) continue;
+    if (pfn === 0) {
+      shmemFreeSwap(mapping, index);
+      continue;
+    }
     if (machine.frames.mapcount(pfn) > 0) yield* unmapMappingFolio(mapping, pfn);
     filemapRemoveFolio(mapping, index, pfn);
     folioUnlockPut(pfn);
@@ -249,7 +260,8 @@ function* removePages(inode: Inode, first: number, end: number): Steps<boolean> 
 /** Zeroes bytes [from, to) of one page, if it is there. Both lie in it, or are its ends. */
 function* zeroPart(inode: Inode, from: number, to: number): Steps<void> {
   if (from >= to) return;
-  const pfn = yield* filemapLockFolio(inode.mapping, Math.floor(from / PAGE_SIZE));
+  const index = Math.floor(from / PAGE_SIZE);
+  const pfn = yield* partialFolio(inode, index);
   if (pfn === 0) return;
   folioMarkDirty(pfn);
   const { frames } = machine;
@@ -258,6 +270,17 @@ function* zeroPart(inode: Inode, from: number, to: number): Steps<void> {
   if (length > 0) frames.write(pfn, start, new Uint8Array(length));
   else sched.touch(contentCell(pfn), READ);
   folioUnlockPut(pfn);
+}
+
+/** The page, locked; one on the swap device comes back, at least where memory allows. @linux shmem_get_partial_folio */
+function* partialFolio(inode: Inode, index: number): Steps<Pfn | 0> {
+  for (;;) {
+    const pfn = yield* filemapLockFolio(inode.mapping, index);
+    const slot = pfn === 0 ? peekSwapped(inode.mapping, index) : 0;
+    if (slot === 0) return pfn;
+    const back = yield* shmemSwapinFolio(inode.mapping, index, slot);
+    if (back !== null) return back;
+  }
 }
 
 /**
@@ -290,9 +313,8 @@ export function* shmemAllocate(
 /** The last user of a file is gone, and every mapping of it with him: its pages go. @linux mm/shmem.c shmem_evict_inode */
 export function* shmemEvictInode(inode: Inode): Steps<void> {
   const { mapping } = inode;
-  if (mapping.pages.size > 0) {
-    yield* access('evict', mapping.cell, WRITE);
-    for (const [index, pfn] of mapping.pages) filemapRemoveFolio(mapping, index, pfn);
+  if (mapping.pages.size > 0 || mapping.swapped !== null) {
+    while (yield* removePages(inode, 0, Number.POSITIVE_INFINITY));
   }
   world.mappings.delete(mapping.id);
 }

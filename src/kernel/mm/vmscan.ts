@@ -1,7 +1,11 @@
 /**
- * Reclaim of one anonymous page (semantics.md section 22, SWAPOUT):
+ * Reclaim of one page (semantics.md section 22, SWAPOUT). An anonymous one:
  *
  *   lock the folio | slot and swap cache | every mapping: clear, flush, swap entry | write | nobody else? out of the cache
+ *
+ * One of shared memory, of which no entry may know that it is swapped:
+ *
+ *   lock the folio | every mapping: clear, flush, empty or a marker | slot and swap cache | page cache: slot | write | the same
  *
  * Every flush is part of the step that clears, as Linux does it where it does not batch.
  * @linux mm/vmscan.c shrink_folio_list, mm/rmap.c try_to_unmap
@@ -17,8 +21,11 @@ import {
 } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
+  mkMarker,
   mkSwap,
   type Pfn,
+  PTE_MARKER_UFFD_WP,
+  PTE_NONE,
   PTE_SOFT_DIRTY,
   PTE_UFFD_WP,
   pteDirty,
@@ -35,11 +42,14 @@ import { lockRead, unlock, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
+import type { AddressSpace } from './address-space.ts';
+import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
-import { folioRemoveRmap, type RmapPlace, rmapPlaces } from './rmap.ts';
+import { folioMarkDirty, folioRemoveRmap, type RmapPlace, rmapPlaces } from './rmap.ts';
+import { shmemWriteout } from './shmem-swap.ts';
 import {
   deleteFromSwapCache,
   folioAllocSwap,
@@ -49,6 +59,7 @@ import {
 } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import { has, VM_LOCKED } from './vm-flags.ts';
+import { installsUffdWp } from './zap.ts';
 
 /** Under the folio lock: does only the cache, and the caller, refer to the folio? */
 export const nobodyElse = seam(
@@ -58,9 +69,10 @@ export const nobodyElse = seam(
 );
 
 /**
- * Moves an anonymous page to the swap device, unless somebody else is busy with it or there is no room.
+ * Moves a page to the swap device, unless somebody else is busy with it or there is no room; one of a file that nobody
+ * ever wrote is dropped (measured on 6.18).
  * @param pfn a reference to it is given up
- * Requires: no page-table lock, no folio lock
+ * Requires: no page-table lock, no folio lock. @linux shrink_folio_list
  */
 export function* pageoutFolio(pfn: Pfn): Steps<void> {
   yield* pause('lock folio');
@@ -68,20 +80,42 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
     yield* putFolio(pfn);
     return;
   }
-  if (!(yield* swapBacked(pfn))) {
-    folioUnlockPut(pfn);
-    return;
-  }
+  if (machine.frames.hasFlag(pfn, PG_ANON)) yield* pageoutAnon(pfn);
+  else yield* pageoutShmem(pfn);
+  folioUnlockPut(pfn);
+}
+
+/** Requires: the folio lock. */
+function* pageoutAnon(pfn: Pfn): Steps<void> {
+  if (!(yield* swapBacked(pfn))) return;
   yield* tryToUnmap(pfn);
-  if (machine.frames.mapcount(pfn) > 0) {
-    folioUnlockPut(pfn);
+  if (machine.frames.mapcount(pfn) === 0) yield* writeAndFree(pfn);
+}
+
+/** Requires: the folio lock. Whoever has a reference besides may be reading or writing: the page stays, unmapped. */
+function* pageoutShmem(pfn: Pfn): Steps<void> {
+  const { frames } = machine;
+  const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
+  // Truncated meanwhile, or in the swap cache alone, where it costs nobody anything.
+  if (mapping === undefined) return;
+  yield* tryToUnmapFile(pfn, mapping);
+  if (frames.mapcount(pfn) > 0) return;
+  if (sched.wants()) yield* access('unmapped', refcountCell(pfn), READ);
+  if (!nobodyElse(pfn)) return;
+  if (!frames.hasFlag(pfn, PG_DIRTY)) {
+    filemapRemoveFolio(mapping, frames.index[pfn] ?? 0, pfn);
     return;
   }
+  if (world.swap === null || !(yield* shmemWriteout(mapping, pfn))) return;
+  yield* writeAndFree(pfn);
+}
+
+/** Requires: the folio lock; an unmapped folio in the swap cache. */
+function* writeAndFree(pfn: Pfn): Steps<void> {
   if (sched.wants()) yield* access('write to swap', contentCell(pfn), READ);
   swapWriteout(pfn);
   if (sched.wants()) yield* access('free swapped page', refcountCell(pfn), READ);
   if (nobodyElse(pfn)) deleteFromSwapCache(pfn);
-  folioUnlockPut(pfn);
 }
 
 function* putFolio(pfn: Pfn): Steps<void> {
@@ -120,6 +154,38 @@ function* tryToUnmap(pfn: Pfn): Steps<void> {
   unlockRead(anonVma.root.lock);
 }
 
+/** The same for a page of a file: the slots become empty, or remember write protection. Requires: the folio lock. */
+function* tryToUnmapFile(pfn: Pfn, mapping: AddressSpace): Steps<void> {
+  if (machine.frames.mapcount(pfn) === 0) return;
+  const index = machine.frames.index[pfn] ?? 0;
+  yield* lockRead(mapping.iMmapLock);
+  for (const vma of mapping.iMmap) {
+    const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
+    if (!vma.contains(address)) continue;
+    if (has(vma.flags, VM_LOCKED)) break;
+    world.rcu.readLock();
+    const slot = yield* pteOffsetMapLock(vma.mm, address);
+    if (slot >= 0) {
+      unmapFileOne(pfn, { vma, address }, slot);
+      unlock(ptLockOf(slot));
+    }
+    world.rcu.readUnlock();
+  }
+  unlockRead(mapping.iMmapLock);
+}
+
+/** Requires: the page-table lock. */
+function unmapFileOne(pfn: Pfn, { vma, address }: RmapPlace, slot: number): void {
+  const pte = getPte(slot);
+  if (!ptePresent(pte) || pteSpecial(pte) || ptePfn(pte) !== pfn) return;
+  const keeps = installsUffdWp(vma, pte, { dropMarker: false });
+  setPte(slot, keeps ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE);
+  flushNow(vma.mm, address, address + PAGE_SIZE);
+  if (pteDirty(pte)) folioMarkDirty(pfn);
+  folioRemoveRmap(pfn, vma);
+  machine.frames.put(pfn, world.owner());
+}
+
 /** Requires: the page-table lock. */
 function unmapOne(pfn: Pfn, { vma, address }: RmapPlace, slot: number): void {
   const { frames } = machine;
@@ -147,7 +213,7 @@ export function* reclaimAddress(mm: Mm, address: Vaddr): Steps<void> {
   const slot = yield* pteOffsetMapLock(mm, address);
   if (slot < 0) return;
   const pte = getPte(slot);
-  const found = ptePresent(pte) && !pteSpecial(pte) && machine.frames.hasFlag(ptePfn(pte), PG_ANON);
+  const found = ptePresent(pte) && !pteSpecial(pte);
   if (found) machine.frames.get(ptePfn(pte));
   unlock(ptLockOf(slot));
   if (found) yield* pageoutFolio(ptePfn(pte));

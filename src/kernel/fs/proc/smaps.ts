@@ -6,6 +6,7 @@ import { machine } from '../../../machine/current.ts';
 import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../../machine/frames.ts';
 import { PAGE_SIZE } from '../../../machine/geometry.ts';
 import {
+  PTE_NONE,
   PTE_YOUNG,
   type Pte,
   pteDirty,
@@ -16,10 +17,13 @@ import {
   swpOffset,
 } from '../../../machine/pte.ts';
 import { getPte } from '../../../machine/tables.ts';
+import { vmaInode } from '../../mm/filemap.ts';
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
+import { linearPageIndex } from '../../mm/rmap.ts';
+import { peekSwapped, vmaSwapUsage } from '../../mm/shmem-swap.ts';
 import { swapCount } from '../../mm/swapfile.ts';
-import { has, VM_LOCKED } from '../../mm/vm-flags.ts';
+import { has, VM_LOCKED, VM_SHARED, VM_WRITE } from '../../mm/vm-flags.ts';
 import { mapsLine, vmFlagLetters } from './maps.ts';
 
 /** Proportional shares are counted in fractions of a byte. @linux PSS_SHIFT */
@@ -47,6 +51,11 @@ export class MemSizeStats {
   /** Adds what is resident of a VMA. @linux smap_gather_stats */
   add(vma: Vma): void {
     const locked = has(vma.flags, VM_LOCKED);
+    // What private copies stand for does not count as swapped.
+    const swapped = vmaSwapUsage(vma);
+    const bySlot = swapped > 0 && !has(vma.flags, VM_SHARED) && has(vma.flags, VM_WRITE);
+    if (bySlot) this.swap += emptySlotsSwapped(vma);
+    else this.swap += swapped;
     for (let address = skipMissing(vma.mm, vma.start, vma.end); address < vma.end; ) {
       const next = pmdAddrEnd(address, vma.end);
       const pmd = pmdSlot(vma.mm, address);
@@ -112,6 +121,20 @@ export class MemSizeStats {
       part('Locked', pssLocked),
     ].join('');
   }
+}
+
+/** Bytes of pages on the swap device that empty slots of a VMA stand for. @linux smaps_pte_hole_lookup */
+function emptySlotsSwapped(vma: Vma): number {
+  let bytes = 0;
+  for (let page = vma.start; page < vma.end; page += PAGE_SIZE) {
+    const pmd = pmdSlot(vma.mm, page);
+    const table = pmd < 0 ? PTE_NONE : getPte(pmd);
+    const empty = !pteIsTable(table) || getPte(pteSlotIn(table, page)) === PTE_NONE;
+    const mapping = vmaInode(vma)?.mapping;
+    const index = linearPageIndex(vma, page);
+    if (empty && mapping !== undefined && peekSwapped(mapping, index) !== 0) bytes += PAGE_SIZE;
+  }
+  return bytes;
 }
 
 /** `Rss:                  32 kB` */
