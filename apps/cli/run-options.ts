@@ -1,6 +1,8 @@
 /** The values of `faultline run`'s options: what they may be, and the sentence for what they may not. */
 import { InvalidArgumentError } from 'commander';
+import { CONFIGS, patchByName } from '../../src/kernel/patches/table.ts';
 import { type Profile, parseProfile } from '../../src/kernel/profiles.ts';
+import type { Patch } from '../../src/kernel/seam.ts';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const PAGE = 4096;
@@ -55,6 +57,13 @@ export function envOption(text: string, before: readonly string[]): readonly str
   if (!/^[^=]+=/.test(text)) throw new InvalidArgumentError('Give NAME=VALUE.');
   const name = text.slice(0, text.indexOf('=') + 1);
   return [...before.filter((e) => !e.startsWith(name)), text];
+}
+
+/** What the kernel is built with besides. */
+export function configOption(text: string, before: readonly Patch[]): readonly Patch[] {
+  const patch = CONFIGS.includes(text) ? patchByName(text) : null;
+  if (patch === null) throw new InvalidArgumentError(`There is: ${CONFIGS.join(', ')}.`);
+  return before.includes(patch) ? before : [...before, patch];
 }
 
 export function profileOption(text: string): Profile {

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_PROFILE, type Profile } from '../../src/kernel/profiles.ts';
+import type { Patch } from '../../src/kernel/seam.ts';
 import { type Overrides, stackPatches } from '../../src/kernel/seam.ts';
 import { syscallByNr } from '../../src/kernel/syscall/dispatch.ts';
 import { chromeTrace } from '../../src/run/chrome-trace.ts';
@@ -17,6 +18,7 @@ import {
 import { stats } from '../../src/run/stats.ts';
 import { strace } from '../../src/run/strace.ts';
 import {
+  configOption,
   cpusOption,
   engineOption,
   envOption,
@@ -42,6 +44,7 @@ const NOT_YET = ['cwd', 'mount', 'hugepages'] as const;
 
 interface Options {
   readonly profile: Profile;
+  readonly config: readonly Patch[];
   readonly seed: number;
   readonly cpus: number;
   readonly ram: number;
@@ -80,6 +83,7 @@ export function registerRun(program: Command): void {
     .option('--ram <SIZE>', 'RAM: 512M, 1G; at most 3G', ramOption, 2 ** 30)
     .option('--swap <SIZE>', 'a swap device: 256M, 1G; at most 3G', swapOption, 0)
     .option('--hugepages <N>', 'not yet')
+    .option('--config <NAME>', 'the kernel is built with soft-dirty; repeatable', configOption, [])
     .option('--env <NAME=VALUE>', "a variable of the program's environment", envOption, [])
     .option('--cwd <DIR>', 'not yet')
     .option('--uid <N>', 'user id', uidOption, 0)
@@ -123,6 +127,7 @@ function hideDefaults(command: Command): void {
     timeout: 'no limit',
     maxInstructions: 'no limit',
     env: 'none',
+    config: 'none',
   };
   for (const option of command.options) {
     const text = shown[option.attributeName()];
@@ -152,7 +157,7 @@ async function runProgram(
   if (later !== undefined) return refuse(`not yet: run --${later}`);
   const program = readProgram(path);
   if (typeof program === 'string') return refuse(program);
-  const overrides = stackPatches(options.profile.patches);
+  const overrides = stackPatches([...options.profile.patches, ...options.config]);
   if (typeof overrides === 'string') return refuse(overrides);
   const listeners = openListeners(options);
   if (typeof listeners === 'string') return refuse(listeners);

@@ -63,10 +63,10 @@ const NO_SOFT_DIRTY = since(null, 'recalled', 'semantics.md section 20');
 export const FACTS: readonly Fact[] = [
   fact('events FORK, REMAP, REMOVE, UNMAP', since('4.11', 'documented', IOCTL2), null),
   fact('features SIGBUS, THREAD_ID', since('4.14', 'documented', IOCTL2), null),
-  fact('soft-dirty', since('3.11', 'recalled', 'pagemap.rst'), null, {
+  fact('soft-dirty, where built in', since('3.11', 'recalled', 'pagemap.rst'), null, {
     on: { arm64: NO_SOFT_DIRTY, riscv64: NO_SOFT_DIRTY },
     measured: false,
-    gap: NOT_YET,
+    gap: 'asked for: config soft-dirty',
   }),
   fact('write protection of anonymous memory', since('5.7', 'documented', UFFD2), null, {
     on: WP_ON,

@@ -6,6 +6,7 @@ import { type Geometry, LITMUS_GEOMETRY } from '../machine/geometry.ts';
 import { type Actor, compileActors, isAdversary, usesSwap } from './adversary.ts';
 import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
 import { compileCond } from './conditions.ts';
+import { isConfig } from './config.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
 import type { Eval } from './operands.ts';
 import { PROMISES, type PromiseName } from './promise.ts';
@@ -78,7 +79,7 @@ export function compileTest(
   }
   const compiler = new Compiler(scope, spawnChild);
   const setup = test.setup
-    .filter((s) => !isAdversary(s))
+    .filter((s) => !isAdversary(s) && !isConfig(s))
     .map((s) => ({
       pos: s.pos,
       code: compiler.statement(s, scope.setup, false),
@@ -132,8 +133,8 @@ function compileRules(test: LitmusTest, scope: Scope, variant: Variant): Compile
 }
 
 function checkPromise(name: string, pos: Pos): void {
-  if (Object.hasOwn(PROMISES, name)) return;
-  const known = Object.keys(PROMISES);
+  const known: readonly string[] = PROMISES;
+  if (known.includes(name)) return;
   if (LATER_PROMISES.includes(name)) {
     throw notYet(`promise ${name}`, pos, `there is: promise ${known.join(', ')}`);
   }
@@ -145,8 +146,7 @@ function checkPromise(name: string, pos: Pos): void {
 }
 
 function promisesOf(rules: readonly CompiledRule[]): PromiseName[] {
-  const names = Object.keys(PROMISES) as PromiseName[];
-  return names.filter((name) =>
+  return PROMISES.filter((name) =>
     rules.some(({ rule: { subject } }) => subject.kind === 'promise' && subject.promise === name),
   );
 }

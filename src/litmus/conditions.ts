@@ -2,7 +2,7 @@
 import type { Cond, Operand } from './ast.ts';
 import { didYouMean, LitmusError } from './error.ts';
 import { type Eval, evalOf, PAGE_FLAGS, rangeOf } from './operands.ts';
-import { pageFlags, pageWord, ptePeek } from './page-state.ts';
+import { pageFlagsAt, pageWord } from './page-state.ts';
 import type { Scope, Strand } from './scope.ts';
 import { compare, hasFlag, truth, type Value } from './values.ts';
 
@@ -65,7 +65,7 @@ function flagsSide(scope: Scope, strand: Strand | null, operand: Operand): Eval<
     const { start } = rangeOf(scope, strand, operand);
     return (run) => {
       const { mm } = run.mainTask;
-      return mm === null ? 'none' : pageFlags(ptePeek(mm, start(run)));
+      return mm === null ? 'none' : pageFlagsAt(mm, start(run));
     };
   }
   return evalOf(scope, strand, operand);

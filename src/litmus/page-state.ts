@@ -1,6 +1,7 @@
 /** Looks at page tables from outside: for final states, promises and diagrams. Leaves no trace in footprints. */
 import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
 import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { has, VM_SOFTDIRTY } from '../kernel/mm/vm-flags.ts';
 import { machine } from '../machine/current.ts';
 import {
   PTE_MARKER_GUARD,
@@ -41,9 +42,18 @@ export function slotPeek(mm: Mm, address: Vaddr): number {
   return unseen(() => pteSlot(mm, address));
 }
 
-/** What /proc/PID/pagemap says of an entry, as flags in a fixed order: `present+wp+once`; `none` when nothing. */
-export function pageFlags(pte: Pte | null): string {
-  if (pte === null || pteNone(pte)) return 'none';
+/** What pagemap says of the page at an address, seen from outside. */
+export function pageFlagsAt(mm: Mm, address: Vaddr): string {
+  const vma = unseen(() => mm.vmas.find(address));
+  return pageFlags(ptePeek(mm, address), vma !== null && has(vma.flags, VM_SOFTDIRTY));
+}
+
+/**
+ * What /proc/PID/pagemap says of an entry, as flags in a fixed order: `present+wp+once`; `none` when nothing.
+ * @param fresh the mapping is new, so all of it counts as written
+ */
+export function pageFlags(pte: Pte | null, fresh = false): string {
+  if (pte === null || pteNone(pte)) return fresh ? 'soft-dirty' : 'none';
   const flags: string[] = [];
   if (ptePresent(pte)) flags.push('present');
   if (pteIsSwap(pte) || pteIsMigration(pte) || pteIsMarker(pte)) flags.push('swap');
@@ -52,7 +62,7 @@ export function pageFlags(pte: Pte | null): string {
   if (ptePresent(pte) && !pteSpecial(pte) && machine.frames.mapcount(ptePfn(pte)) === 1) {
     flags.push('once');
   }
-  if (pteSoftDirty(pte)) flags.push('soft-dirty');
+  if (fresh || pteSoftDirty(pte)) flags.push('soft-dirty');
   return flags.join('+');
 }
 

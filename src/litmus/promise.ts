@@ -27,7 +27,9 @@ import { ptePeek } from './page-state.ts';
 import { PAGE } from './scope.ts';
 import { BrokenRule, type RunState } from './state.ts';
 
-export type PromiseName = 'wp' | 'guard' | 'poison';
+/** Promises about what a page slot remembers; `soft-dirty` has a watcher of its own. */
+type SlotPromise = 'wp' | 'guard' | 'poison';
+export type PromiseName = SlotPromise | 'soft-dirty';
 export type Access = 'read' | 'wrote';
 
 interface PromiseKind {
@@ -37,7 +39,25 @@ interface PromiseKind {
   readonly broken: string;
 }
 
-export const PROMISES: Readonly<Record<PromiseName, PromiseKind>> = {
+/** Watches one promise: told of calls as they begin and end, of accesses and reports as they are done. */
+export interface Watcher {
+  readonly name: PromiseName;
+  /** A call that promises it for the range has returned 0. */
+  arm(task: Task, start: number, length: number): void;
+  /** A call that may lift it for the range begins (1) or ends (-1). */
+  lift(task: Task, start: number, length: number, delta: 1 | -1): void;
+  /** An access has been done. @throws BrokenRule */
+  accessed(task: Task, address: number, how: Access): void;
+  /** clear_refs begins or ends. */
+  clearing?(delta: 1 | -1): void;
+  /** pagemap has said something of a page. @throws BrokenRule */
+  reported?(task: Task, address: number, flags: string): void;
+}
+
+/** Every promise there is. */
+export const PROMISES: readonly PromiseName[] = ['wp', 'guard', 'poison', 'soft-dirty'];
+
+const KINDS: Readonly<Record<SlotPromise, PromiseKind>> = {
   wp: {
     remembers: pteUffdWpAny,
     loadsBreak: false,
@@ -55,8 +75,8 @@ export const PROMISES: Readonly<Record<PromiseName, PromiseKind>> = {
   },
 };
 
-export class PagePromise {
-  readonly name: PromiseName;
+export class PagePromise implements Watcher {
+  readonly name: SlotPromise;
   readonly #kind: PromiseKind;
   /** Armed pages per address space. */
   readonly #armed: Map<Mm, Set<number>> = new Map();
@@ -64,9 +84,9 @@ export class PagePromise {
   readonly #lifting: Map<number, number> = new Map();
   readonly #place: (address: number) => string;
 
-  constructor(name: PromiseName, place: (address: number) => string) {
+  constructor(name: SlotPromise, place: (address: number) => string) {
     this.name = name;
-    this.#kind = PROMISES[name];
+    this.#kind = KINDS[name];
     this.#place = place;
   }
 
@@ -121,7 +141,7 @@ export interface Effect {
 }
 
 export const NO_EFFECT: Effect = { arms: null, lifts: [] };
-export const LIFTS_ALL: Effect = { arms: null, lifts: ['wp', 'guard', 'poison'] };
+export const LIFTS_ALL: Effect = { arms: null, lifts: PROMISES };
 
 export function lifts(...names: readonly PromiseName[]): Effect {
   return { arms: null, lifts: names };

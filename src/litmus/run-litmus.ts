@@ -16,6 +16,7 @@ import { LitmusError } from './error.ts';
 import { checkAll, checkStep, teardown } from './integrity.ts';
 import { lostWake } from './lost-wake.ts';
 import { PagePromise } from './promise.ts';
+import { SoftDirtyPromise } from './promise-soft-dirty.ts';
 import { BrokenRule, RunState } from './state.ts';
 import { type Code, showValue } from './statements.ts';
 import { spawnThread } from './strands.ts';
@@ -92,7 +93,10 @@ export class LitmusExecution implements Execution<Outcome> {
     world.setupTask = main;
     this.run = new RunState(world, main, compiled.scope.slots);
     for (const name of compiled.promises) {
-      this.run.promises.push(new PagePromise(name, (a) => compiled.scope.placeName(a)));
+      const place = (address: number): string => compiled.scope.placeName(address);
+      this.run.promises.push(
+        name === 'soft-dirty' ? new SoftDirtyPromise(place) : new PagePromise(name, place),
+      );
     }
     for (const { code, pos } of compiled.setup) this.#setup(code, pos);
     // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.

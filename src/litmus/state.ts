@@ -2,7 +2,7 @@
 import type { Task } from '../kernel/core/task.ts';
 import type { World } from '../kernel/world.ts';
 import type { Thread } from '../sched/thread.ts';
-import type { PagePromise } from './promise.ts';
+import type { Watcher } from './promise.ts';
 import type { Value } from './values.ts';
 
 export class RunState {
@@ -14,7 +14,7 @@ export class RunState {
   readonly tasks: (Task | undefined)[] = [];
   readonly threads: (Thread | undefined)[] = [];
   /** The watchers of the promises that the file asks for. */
-  readonly promises: PagePromise[] = [];
+  readonly promises: Watcher[] = [];
   /** The process that set-up made. */
   readonly mainTask: Task;
   /** How the threads came out; for rules. */

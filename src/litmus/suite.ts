@@ -5,6 +5,7 @@ import { chainOf, type Patch } from '../kernel/seam.ts';
 import type { LitmusTest, Pos } from './ast.ts';
 import { type CheckOptions, checkVariant, overridesOf, type VariantReport } from './check.ts';
 import { type CompiledTest, compileTest } from './compile.ts';
+import { configPatches } from './config.ts';
 import { didYouMean, LitmusError } from './error.ts';
 import { hashOf, parseReplayId, replayId } from './replay-id.ts';
 import { holdsFor, isAbout, showVariant, type Variant, variantsOf } from './versions.ts';
@@ -45,11 +46,11 @@ function checkPatchNames(names: readonly string[], pos: Pos): void {
   }
 }
 
-/** The profile's patches, then those put back; one that the profile already has is not stacked twice. */
-export function patchesOf(variant: Variant): Patch[] {
+/** The profile's patches, what the file says its kernel is built with, then those put back; one that the profile already has is not stacked twice. */
+export function patchesOf(variant: Variant, test: LitmusTest): Patch[] {
   const profile = parseProfile(variant.profile);
   if (typeof profile === 'string') throw new LitmusError(profile, { line: 0, column: 0 });
-  const stack = [...profile.patches];
+  const stack = [...profile.patches, ...configPatches(test, profile)];
   for (const name of variant.patches) {
     const patch = patchByName(name);
     if (patch === null) throw new LitmusError(`no patch is called ${name}`, { line: 0, column: 0 });
@@ -64,7 +65,7 @@ export function runVariant(
   variant: Variant,
   options: CheckOptions,
 ): VariantReport {
-  return checkVariant(test, variant, patchesOf(variant), options, isOptional(variant));
+  return checkVariant(test, variant, patchesOf(variant, test), options, isOptional(variant));
 }
 
 interface Run {
@@ -90,7 +91,7 @@ export class Variants {
 
   judge(test: LitmusTest, variant: Variant, options: CheckOptions): VariantReport {
     if (!this.#several) return runVariant(test, variant, options);
-    const patches = patchesOf(variant);
+    const patches = patchesOf(variant, test);
     const asks = asksOf(test, variant);
     const same = this.#runs.find(
       (run) =>
@@ -137,7 +138,7 @@ function relabelled(report: VariantReport, variant: Variant): VariantReport {
 }
 
 export function compiledFor(test: LitmusTest, variant: Variant): CompiledTest {
-  return compileTest(test, variant, overridesOf(patchesOf(variant)));
+  return compileTest(test, variant, overridesOf(patchesOf(variant, test)));
 }
 
 /** Everything a test says, checked: what a build of the corpus wants to know. */

@@ -5,10 +5,8 @@
 import { doExit } from '../kernel/core/exit.ts';
 import { PIDFD_SELF_THREAD } from '../kernel/fs/pidfd.ts';
 import { pagemapScan } from '../kernel/fs/proc/pagemap-scan.ts';
-import { pteSlot } from '../kernel/mm/pgtable.ts';
 import { userLoad, userStore } from '../kernel/mm/user-access.ts';
-import { getPte } from '../machine/tables.ts';
-import { pause, until } from '../sched/access.ts';
+import { until } from '../sched/access.ts';
 import { READ } from '../sched/cell.ts';
 import {
   PAGE_IS_NAMES,
@@ -23,7 +21,6 @@ import { effectOfAdvice } from './lifting.ts';
 import { compileMincore, MINCORE_USAGE } from './mincore.ts';
 import { compileMremap, MREMAP_USAGE } from './mremap.ts';
 import { fdOf, flagsOf, rangeOf } from './operands.ts';
-import { pageFlags } from './page-state.ts';
 import { type Span, watched } from './promise.ts';
 import { PAGE } from './scope.ts';
 import {
@@ -42,7 +39,7 @@ import {
 import { atMost, modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 
 import { compileFileRead, FILE_VERBS, namesMemfd } from './verbs-file.ts';
-
+import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
 const MESSAGE_BYTES = 32;
@@ -63,7 +60,6 @@ const USAGE = {
   process_madvise: 'process_madvise A[0] GUARD_INSTALL',
   read: 'e = read U',
   poll: 'p = poll U',
-  pagemap: 'p = pagemap A[0]',
   exit: 'exit',
   pagemap_scan: 's = pagemap_scan A written [wp] [check] [max N]',
   wait: 'wait THREAD',
@@ -83,7 +79,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     compile: (c) => (namesMemfd(c) ? compileFileRead(c) : compileRead(c)),
   },
   poll: { usage: USAGE.poll, compile: compilePoll },
-  pagemap: { usage: USAGE.pagemap, compile: compilePagemap },
+  ...TRACKING_VERBS,
   pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },
   mincore: { usage: MINCORE_USAGE, compile: compileMincore },
   mremap: { usage: MREMAP_USAGE, compile: compileMremap },
@@ -155,17 +151,6 @@ function compilePoll(c: VerbContext): Call {
     const bits = polled(task);
     const names = POLL_NAMES.filter(([bit]) => (bits & bit) !== 0).map(([, name]) => name);
     return names.length === 0 ? 'none' : names.join('+');
-  };
-}
-
-function compilePagemap(c: VerbContext): Call {
-  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', USAGE.pagemap));
-  atMost(c, 1, USAGE.pagemap);
-  return function* (run, task) {
-    yield* pause('pagemap');
-    if (task.mm === null) return 'none';
-    const slot = pteSlot(task.mm, start(run));
-    return pageFlags(slot < 0 ? null : getPte(slot));
   };
 }
 

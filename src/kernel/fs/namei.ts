@@ -5,6 +5,7 @@ import { S_IFCHR } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
 import { seqFile } from './bytes-file.ts';
 import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
+import { openClearRefs } from './proc/clear-refs.ts';
 import { procMaps } from './proc/maps.ts';
 import { procMeminfo } from './proc/meminfo.ts';
 import { openPagemap } from './proc/pagemap.ts';
@@ -42,6 +43,7 @@ const TREE: Readonly<Record<string, Opener>> = {
     seqFile(() => procSmapsRollup(task.mmOrDie), path),
   '/proc/self/status': (task, _flags, path) => seqFile(() => procStatus(task), path),
   '/proc/meminfo': (_task, _flags, path) => seqFile(procMeminfo, path),
+  '/proc/self/clear_refs': (task, flags) => openClearRefs(task.mmOrDie, flags),
   '/proc/self/pagemap': (task, flags) => openPagemap(task.mmOrDie, flags),
   ...Object.fromEntries(
     Object.entries(SETTINGS).map(([path, text]): [string, Opener] => [

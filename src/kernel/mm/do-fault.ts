@@ -11,7 +11,6 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_NONE,
   PTE_YOUNG,
   type Pte,
@@ -33,6 +32,7 @@ import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddFileRmap, folioAddNewAnonRmap, folioMarkDirty, linearPageIndex } from './rmap.ts';
 import { shmemFault } from './shmem.ts';
+import { dirtyBits } from './soft-dirty.ts';
 import {
   FAULT_FLAG_WRITE,
   flagged,
@@ -96,7 +96,7 @@ function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<boolean> {
   if (same) {
     const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
     let entry = filePte(vma, pfn);
-    if (write) entry = maybeMkWrite(withFlags(entry, PTE_DIRTY), vma);
+    if (write) entry = maybeMkWrite(withFlags(entry, dirtyBits()), vma);
     if (pteUffdWpAny(vmf.orig)) entry = mkUffdWp(entry);
     if (anon) folioAddNewAnonRmap(pfn, vma, vmf.address);
     else folioAddFileRmap(pfn, vma);

@@ -10,7 +10,6 @@ import { machine } from '../../machine/current.ts';
 import {
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_SOFT_DIRTY,
   PTE_WRITE,
   PTE_YOUNG,
@@ -30,6 +29,7 @@ import { mkUffdWp, pageProt } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddSwappedAnonRmap } from './rmap.ts';
+import { dirtyBits, needsSoftDirtyWp } from './soft-dirty.ts';
 import {
   folioFreeSwap,
   folioSwapOffset,
@@ -102,9 +102,10 @@ function install(vmf: Fault, { pfn, cached }: SwappedIn, offset: number): Pte {
   const uffdWp = pteUffdWp(orig);
   let entry = mkPte(pfn, PTE_YOUNG | pageProt(vma.flags) | (orig & PTE_SOFT_DIRTY));
   if (uffdWp) entry = mkUffdWp(entry);
-  if (exclusive && has(vma.flags, VM_WRITE) && !(uffdWp && has(vma.flags, VM_UFFD_WP))) {
+  const noticed = (uffdWp && has(vma.flags, VM_UFFD_WP)) || needsSoftDirtyWp(vma.flags, entry);
+  if (exclusive && has(vma.flags, VM_WRITE) && !noticed) {
     const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
-    entry = withFlags(entry, PTE_WRITE | (write ? PTE_DIRTY : 0));
+    entry = withFlags(entry, PTE_WRITE | (write ? dirtyBits() : 0));
     if (uffdWp) vma.mm.staleUffdWp = true;
   }
   folioAddSwappedAnonRmap(pfn, vma, vmf.address, exclusive);

@@ -51,6 +51,7 @@ import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { folioAddNewAnonRmap, folioDupFileRmap, folioTryDupAnonRmap } from './rmap.ts';
+import { dirtyBits } from './soft-dirty.ts';
 import { swapDuplicate } from './swapfile.ts';
 import { flushTlbMm } from './tlb.ts';
 import {
@@ -251,7 +252,7 @@ function copyPinnedPage(dst: Vma, address: Vaddr, to: number, pte: Pte): number 
   if (fresh === 0) return -ENOMEM;
   machine.frames.copy(fresh, ptePfn(pte));
   folioAddNewAnonRmap(fresh, dst, address);
-  const entry = maybeMkWrite(mkPte(fresh, PTE_DIRTY | pageProt(dst.flags)), dst);
+  const entry = maybeMkWrite(mkPte(fresh, dirtyBits() | pageProt(dst.flags)), dst);
   setPte(to, has(dst.flags, VM_UFFD_WP) && pteUffdWp(pte) ? mkUffdWp(entry) : entry);
   return 0;
 }

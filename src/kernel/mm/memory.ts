@@ -11,11 +11,11 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_MARKER_GUARD,
   PTE_MARKER_POISONED,
   PTE_MARKER_UFFD_WP,
   PTE_NONE,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_UFFD_WP,
   PTE_YOUNG,
@@ -48,6 +48,7 @@ import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
+import { dirtyBits } from './soft-dirty.ts';
 import { folioFreeSwap, freeFolioAndSwapCache } from './swapfile.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
@@ -171,7 +172,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
     pfn = machine.frames.alloc(world.owner());
     if (pfn === 0) return VM_FAULT_OOM;
     machine.frames.zero(pfn);
-    entry = maybeMkWrite(mkPte(pfn, PTE_YOUNG | PTE_DIRTY | pageProt(vma.flags)), vma);
+    entry = maybeMkWrite(mkPte(pfn, PTE_YOUNG | dirtyBits() | pageProt(vma.flags)), vma);
   } else {
     entry = mkPte(ZERO_PFN, PTE_YOUNG | PTE_SPECIAL | pageProt(vma.flags));
   }
@@ -205,7 +206,7 @@ function* doPresent(vmf: Fault): Steps<VmFault> {
     return yield* doWpPage(vmf);
   }
   // Spurious: somebody else resolved it, and only this hart's TLB did not know. x86 drops the entry as it faults.
-  const entry = withFlags(vmf.orig, PTE_YOUNG | (write ? PTE_DIRTY : 0));
+  const entry = withFlags(vmf.orig, PTE_YOUNG | (write ? dirtyBits() : 0));
   if (entry !== vmf.orig) setPte(slot, entry);
   flushHartNow(vmf.task.hart, vmf.address);
   unlock(ptl);
@@ -285,7 +286,7 @@ function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
  */
 function wpPageReuse(vmf: Fault): void {
   if (pteUffdWp(vmf.orig)) vmf.vma.mm.staleUffdWp = true;
-  setPte(vmf.slot, maybeMkWrite(withFlags(vmf.orig, PTE_YOUNG | PTE_DIRTY), vmf.vma));
+  setPte(vmf.slot, maybeMkWrite(withFlags(vmf.orig, PTE_YOUNG | dirtyBits()), vmf.vma));
 }
 
 /**
@@ -348,7 +349,8 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
 function copiedPte(vmf: Fault, pfn: Pfn): Pte {
   const entry = mkPte(pfn, PTE_YOUNG | pageProt(vmf.vma.flags));
   if (flagged(vmf.flags, FAULT_FLAG_UNSHARE)) {
-    return pteUffdWp(vmf.orig) ? mkUffdWp(entry) : entry;
+    const kept = withFlags(entry, vmf.orig & PTE_SOFT_DIRTY);
+    return pteUffdWp(vmf.orig) ? mkUffdWp(kept) : kept;
   }
-  return maybeMkWrite(withFlags(entry, PTE_DIRTY), vmf.vma);
+  return maybeMkWrite(withFlags(entry, dirtyBits()), vmf.vma);
 }

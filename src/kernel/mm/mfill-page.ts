@@ -9,7 +9,6 @@ import {
   mkMarker,
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_MARKER_POISONED,
   PTE_SPECIAL,
   PTE_WRITE,
@@ -37,6 +36,7 @@ import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddFileRmap, folioAddNewAnonRmap, linearPageIndex } from './rmap.ts';
 import { shmemGetFolio } from './shmem.ts';
+import { dirtyBits } from './soft-dirty.ts';
 import { has, VM_SHARED, VM_WRITE } from './vm-flags.ts';
 
 /** What a fill puts into a slot. @linux enum mfill_atomic_mode */
@@ -168,7 +168,7 @@ export const withinFile: Seam<(vma: Vma, address: Vaddr) => boolean> = seam(
 
 /** Requires: the page-table lock, the VMA lock, the folio lock. @linux mfill_atomic_install_pte */
 function installCached(vma: Vma, slot: number, fill: Mfill, page: Pfn): void {
-  let flags = pageProt(vma.flags) | PTE_DIRTY | PTE_YOUNG;
+  let flags = pageProt(vma.flags) | dirtyBits() | PTE_YOUNG;
   if (fill.wp) flags |= uffdWpBit();
   else if (has(vma.flags, VM_SHARED) && has(vma.flags, VM_WRITE)) flags |= PTE_WRITE;
   folioAddFileRmap(page, vma);
@@ -193,7 +193,7 @@ function install(vma: Vma, address: Vaddr, slot: number, fill: Mfill, progress: 
     return;
   }
   const page = progress.page as Pfn;
-  let flags = pageProt(vma.flags) | PTE_DIRTY | PTE_YOUNG;
+  let flags = pageProt(vma.flags) | dirtyBits() | PTE_YOUNG;
   if (fill.wp) flags |= uffdWpBit();
   else if (has(vma.flags, VM_WRITE)) flags |= PTE_WRITE;
   folioAddNewAnonRmap(page, vma, address);

@@ -37,6 +37,7 @@ import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
 import { mmPopulate } from './populate.ts';
+import { newVmaSoftDirty } from './soft-dirty.ts';
 import {
   has,
   VM_ACCOUNT,
@@ -292,10 +293,11 @@ export function* mmapRegion(
   if (error < 0) return error;
   const pgoff = backing?.pgoff ?? start / PAGE_SIZE;
   const file = backing?.file ?? null;
-  const range = { start, end, flags, pgoff, file, uffd: null, anonVma: null, anonLinks: 0 };
+  const born = withFlag(flags, newVmaSoftDirty());
+  const range = { start, end, flags: born, pgoff, file, uffd: null, anonVma: null, anonLinks: 0 };
   const merged = joins ? yield* mergeNewRange(mm, range) : null;
   if (merged === null) {
-    const vma = new Vma(mm, start, end, flags, pgoff);
+    const vma = new Vma(mm, start, end, born, pgoff);
     if (file !== null) {
       vma.file = fget(file);
       yield* linkFileVma(vma);

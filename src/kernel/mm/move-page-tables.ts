@@ -17,6 +17,7 @@ import {
   pteKind,
   pteMarker,
   ptePresent,
+  withFlags,
   withoutFlags,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
@@ -37,6 +38,7 @@ import {
   skipMissing,
 } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
+import { softDirtyBit } from './soft-dirty.ts';
 import { flushNow } from './tlb.ts';
 
 /** What moves where. @linux mm/mremap.c struct pagetable_move_control */
@@ -175,7 +177,8 @@ function* movePtes(move: PagetableMove, from: Vaddr, to: Vaddr, extent: number):
       flush ||= ptePresent(pte);
       setPte(old + i, PTE_NONE);
       const moved = clears ? withoutUffdWp(pte) : pte;
-      if (moved !== PTE_NONE) setPte(fresh + i, moved);
+      // Whatever is at a new place counts as written there. @linux move_soft_dirty_pte
+      if (moved !== PTE_NONE) setPte(fresh + i, withFlags(moved, softDirtyBit()));
     }
     if (flush) flushMoved(mm, from, from + extent);
     if (ptLockOf(fresh) !== ptLockOf(old)) unlock(ptLockOf(fresh));

@@ -56,6 +56,7 @@ import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
 import { pageProt, vmPageProtWrite } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { populateForWriting } from './populate.ts';
+import { needsSoftDirtyWp } from './soft-dirty.ts';
 import { flushTlbRange } from './tlb.ts';
 import {
   has,
@@ -340,12 +341,18 @@ function changePresentPte(vma: Vma, old: Pte, change: ProtectionChange): Pte {
   return canChangePteWritable(flags, pte) ? withFlags(pte, PTE_WRITE) : pte;
 }
 
+/** Whether the next write to a page has to fault, so that soft-dirty hears of it. Before 6.0 the test was the reverse. */
+export const writeMarksSoftDirty = seam(
+  'mprotect.writeMarksSoftDirty',
+  (flags: VmFlags, pte: Pte): boolean => needsSoftDirtyWp(flags, pte),
+);
+
 /**
  * Whether an entry may be writable right away, without the fault that would make it so.
  * @linux mm/mprotect.c can_change_pte_writable
  */
 function canChangePteWritable(flags: VmFlags, pte: Pte): boolean {
-  if (!has(flags, VM_WRITE) || pteUffdWp(pte)) return false;
+  if (!has(flags, VM_WRITE) || pteUffdWp(pte) || writeMarksSoftDirty(flags, pte)) return false;
   if (has(flags, VM_SHARED)) {
     // Where first writes are reported, only what is dirty already may be written without one.
     return vmPageProtWrite(flags) !== 0 || pteDirty(pte);

@@ -8,7 +8,9 @@ import {
   withFlags,
   withoutFlags,
 } from '../../machine/pte.ts';
+import { seam } from '../seam.ts';
 import type { Vma } from './mm-types.ts';
+import { tracksSoftDirty } from './soft-dirty.ts';
 import {
   has,
   VM_ACCESS_FLAGS,
@@ -30,8 +32,15 @@ export function pageProt(flags: VmFlags): number {
  * wants to hear of first writes. @linux mm/mmap.c vma_set_page_prot, vma_wants_writenotify
  */
 export function vmPageProtWrite(flags: VmFlags): number {
-  return has(flags, VM_SHARED) && has(flags, VM_WRITE) && !has(flags, VM_UFFD_WP) ? PTE_WRITE : 0;
+  if (!has(flags, VM_SHARED) || !has(flags, VM_WRITE)) return 0;
+  return wantsWritenotify(flags) ? 0 : PTE_WRITE;
 }
+
+/** Whether first writes to shared memory are reported or noted. Before 6.2 userfaultfd's were not among them. */
+export const wantsWritenotify = seam(
+  'mmap.wantsWritenotify',
+  (flags: VmFlags): boolean => has(flags, VM_UFFD_WP) || tracksSoftDirty(flags),
+);
 
 /** Gives the entry the write bit when the mapping allows writing. @linux maybe_mkwrite */
 export function maybeMkWrite(pte: Pte, vma: Vma): Pte {

@@ -33,6 +33,7 @@ import {
   pteUffdWp,
   SWP_EXCLUSIVE,
   swpOffset,
+  withFlags,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
 import { pause } from '../../sched/access.ts';
@@ -52,6 +53,7 @@ import { mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
+import { softDirtyBit } from './soft-dirty.ts';
 import { folioSwapOffset, isSwapCached, swapCacheGetFolio } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import {
@@ -310,7 +312,8 @@ function* movePresent(
 
 function movedPte(dst: Vma, old: Pte, pfn: Pfn): Pte {
   const dirty = pteDirty(old) ? PTE_DIRTY : 0;
-  const pte = mkPte(pfn, PTE_YOUNG | PTE_WRITE | dirty | pageProt(dst.flags));
+  const flags = PTE_YOUNG | PTE_WRITE | dirty | softDirtyBit();
+  const pte = mkPte(pfn, flags | pageProt(dst.flags));
   return keepsUffdWp() && pteUffdWp(old) && has(dst.flags, VM_UFFD_WP) ? mkUffdWp(pte) : pte;
 }
 
@@ -349,7 +352,7 @@ function* moveSwap(
       machine.frames.index[folio.pfn] = linearPageIndex(areas.dst, to.address);
     }
     setPte(from.slot, PTE_NONE);
-    setPte(to.slot, from.pte);
+    setPte(to.slot, withFlags(from.pte, softDirtyBit()));
   }
   unlockBoth();
   return same ? 'moved' : 'again';

@@ -13,6 +13,7 @@ import { ENOMEM } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
 import { type File, fget, fput } from '../fs/file.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
+import { seam } from '../seam.ts';
 import { type AnonVma, anonVmaClone, unlinkAnonVmas } from './anon-vma.ts';
 import { linkFileVma, lockMapping, unlockMapping } from './filemap.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
@@ -325,10 +326,13 @@ function compatible(prev: Vma, next: Vma): boolean {
   return prev.anonVma === null || next.anonVma === null || prev.anonVma === next.anonVma;
 }
 
-/** Flags that any of the parts brings into the whole. @linux VM_STICKY */
+/** What joining keeps although only one part has it. Older kernels lost VM_SOFTDIRTY. @linux VM_STICKY */
+export const stickyOnMerge = seam('vma.stickyOnMerge', (): VmFlags => VM_IGNORE_MERGE);
+
+/** Flags that any of the parts brings into the whole. */
 function stickyFlags(flags: VmFlags, prev: Vma | null, next: Vma | null): VmFlags {
   const all = flags | (prev?.flags ?? 0) | (next?.flags ?? 0);
-  return withFlag(flags, (all & VM_IGNORE_MERGE) as VmFlags);
+  return withFlag(flags, (all & stickyOnMerge()) as VmFlags);
 }
 
 /** Lets `dst` find the pages of the VMA it is about to swallow. @linux mm/vma.c dup_anon_vma */

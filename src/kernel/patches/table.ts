@@ -31,6 +31,7 @@ import { noPagemapScan } from './pagemap-scan.ts';
 
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 
+import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { swapinSkipsCache } from './swap.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
@@ -79,7 +80,11 @@ export const PATCHES: readonly Patch[] = [
   noPteMarkers,
   punchDropsMarkers,
   ...MOVE_PATCHES,
+  ...SOFT_DIRTY_PATCHES,
 ];
+
+/** Patches that stand for an option of the kernel's build, which no version decides. */
+export const CONFIGS: readonly string[] = ['soft-dirty'];
 
 export function patchByName(name: string): Patch | null {
   return [...PATCHES, ...mutationPatches()].find((p) => p.name === name) ?? null;

@@ -1,0 +1,62 @@
+/** Verbs that ask which pages were used: `p = pagemap A[0]`, `clear_refs 4`. */
+import { clearRefs } from '../kernel/fs/proc/clear-refs.ts';
+import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { softDirtyBit } from '../kernel/mm/soft-dirty.ts';
+import { has, VM_SOFTDIRTY } from '../kernel/mm/vm-flags.ts';
+import { getPte } from '../machine/tables.ts';
+import { pause } from '../sched/access.ts';
+import { READ } from '../sched/cell.ts';
+import { sched } from '../sched/current.ts';
+import type { Call } from './calls.ts';
+import { LitmusError } from './error.ts';
+import { rangeOf } from './operands.ts';
+import { pageFlags } from './page-state.ts';
+import { atMost, type Verb, type VerbContext, want } from './verb.ts';
+
+const PAGEMAP_USAGE = 'p = pagemap A[0]';
+const CLEAR_REFS_USAGE = 'clear_refs 4';
+
+export const TRACKING_VERBS: Readonly<Record<string, Verb>> = {
+  pagemap: { usage: PAGEMAP_USAGE, compile: compilePagemap },
+  clear_refs: { usage: CLEAR_REFS_USAGE, compile: compileClearRefs },
+};
+
+function compilePagemap(c: VerbContext): Call {
+  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', PAGEMAP_USAGE));
+  atMost(c, 1, PAGEMAP_USAGE);
+  return function* (run, task) {
+    yield* pause('pagemap');
+    const { mm } = task;
+    if (mm === null) return 'none';
+    const address = start(run);
+    const slot = pteSlot(mm, address);
+    let fresh = false;
+    if (softDirtyBit() !== 0) {
+      sched.touch(mm.treeCell, READ);
+      const vma = mm.vmas.find(address);
+      vma?.peek();
+      fresh = vma !== null && has(vma.flags, VM_SOFTDIRTY);
+    }
+    const flags = pageFlags(slot < 0 ? null : getPte(slot), fresh);
+    for (const p of run.promises) p.reported?.(task, address, flags);
+    return flags;
+  };
+}
+
+/** A number written to /proc/self/clear_refs. */
+function compileClearRefs(c: VerbContext): Call {
+  const type = want(c, 0, 'a number from 1 to 5', CLEAR_REFS_USAGE);
+  atMost(c, 1, CLEAR_REFS_USAGE);
+  if (type.kind !== 'number' || type.value < 1 || type.value > 5) {
+    throw new LitmusError('clear_refs wants a number from 1 to 5', type.pos, CLEAR_REFS_USAGE);
+  }
+  const { value } = type;
+  return function* (run, task) {
+    if (task.mm === null) return 0;
+    const watchers = value === 4 ? run.promises : [];
+    for (const p of watchers) p.clearing?.(1);
+    yield* clearRefs(task.mm, value);
+    for (const p of watchers) p.clearing?.(-1);
+    return 0;
+  };
+}
