@@ -1,19 +1,23 @@
 /**
  * Physical memory: frames, their content and their metadata, in typed arrays that cost nothing until touched.
- * A folio is named by its head frame (design, decision 9). 36 bytes of metadata a frame.
+ * A folio is named by its head frame (design, decision 9). 30 bytes of metadata a frame.
+ *
+ * A large folio is a naturally aligned run of frames that share one reference count, one place in the reverse mapping
+ * and one set of flags, those of its head: get, put, hasFlag and the like mean the head whichever of its frames they
+ * are given. Each frame has its own content, mapcount and the flags of PER_PAGE.
  */
 import { assert } from '../base/assert.ts';
 import { ADD, READ, WRITE } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
 import { contentCell, folioCell, mapcountCell, refcountCell } from './cells.ts';
+import { FreeFrames } from './free-frames.ts';
 import type { Geometry } from './geometry.ts';
 import type { Pfn } from './pte.ts';
 
 /** Frame 0 is never handed out, so that 0 can mean "no frame"; frame 1 is the zero page. */
 export const ZERO_PFN = 1 as Pfn;
-const FIRST_FREE = 2;
-/** index 8; flags, mapping, private, refcount, mapcount 4 each; used 1. */
-const META_BYTES = 29;
+/** index 8; flags, mapping, private, refcount, mapcount 4 each; used, order 1 each. */
+const META_BYTES = 30;
 
 /** Folio flags. @linux include/linux/page-flags.h */
 export const PG_ANON: number = 1 << 0;
@@ -23,9 +27,19 @@ export const PG_SWAPBACKED: number = 1 << 3;
 export const PG_SWAPCACHE: number = 1 << 4;
 export const PG_REFERENCED: number = 1 << 5;
 export const PG_LAZYFREE: number = 1 << 6;
-export const PG_HEAD: number = 1 << 7;
 /** References a DMA pin counts for. @linux GUP_PIN_COUNTING_BIAS */
 export const GUP_PIN_COUNTING_BIAS = 1024;
+
+/** Flags that every frame of a folio has for itself. A mapping of a whole large folio means those of its head. */
+const PER_PAGE = PG_ANON_EXCLUSIVE;
+
+/** How often a large folio is mapped; for a single frame its own mapcount says all. */
+interface LargeMapcount {
+  /** Mappings of the folio as a whole, by one entry. @linux _entire_mapcount */
+  entire: number;
+  /** Those and the entries that map one of its frames. @linux _large_mapcount */
+  total: number;
+}
 
 /** Bytes of metadata of all frames. */
 export function metaBytes(geometry: Geometry): number {
@@ -51,10 +65,11 @@ export class Frames {
   readonly #refcount: Int32Array;
   readonly #mapcount: Int32Array;
   readonly #used: Uint8Array;
-  readonly #owners: number;
-  readonly #next: number[] = [];
-  readonly #limit: number[] = [];
-  readonly #free: Pfn[][] = [];
+  /** log2 of the frames in the folio a frame belongs to. */
+  readonly #order: Uint8Array;
+  /** By head; large folios only. */
+  #large: Map<Pfn, LargeMapcount> | null = null;
+  readonly #free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
   peak = 0;
@@ -81,13 +96,8 @@ export class Frames {
     this.#refcount = words(3);
     this.#mapcount = words(4);
     this.#used = new Uint8Array(meta, n * 28, n);
-    this.#owners = geometry.owners;
-    const share = Math.floor((n - FIRST_FREE) / this.#owners);
-    for (let owner = 0; owner < this.#owners; owner++) {
-      this.#next.push(FIRST_FREE + owner * share);
-      this.#limit.push(FIRST_FREE + (owner + 1) * share);
-      this.#free.push([]);
-    }
+    this.#order = new Uint8Array(meta, n * 29, n);
+    this.#free = new FreeFrames(geometry);
     this.#refcount[ZERO_PFN] = 1;
   }
 
@@ -96,14 +106,8 @@ export class Frames {
    * @param owner the allocating task: lists of their own make allocations commute (decision 3)
    */
   alloc(owner: number): Pfn | 0 {
-    const own = owner % this.#owners;
-    let pfn = this.#free[own]?.pop();
-    if (pfn === undefined) {
-      const next = this.#next[own] ?? 0;
-      if (next >= (this.#limit[own] ?? 0)) return 0;
-      this.#next[own] = next + 1;
-      pfn = next as Pfn;
-    }
+    const pfn = this.#free.take(owner);
+    if (pfn === undefined) return 0;
     assert(this.#refcount[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
     this.#refcount[pfn] = 1;
     this.flags[pfn] = 0;
@@ -114,26 +118,125 @@ export class Frames {
     return pfn;
   }
 
-  /** Drops a reference; the last one frees the frame into the owner's list. Returns true when it was the last. */
+  /**
+   * A large folio: 2^order frames in a row, naturally aligned, with one reference, none of them zeroed.
+   * @param owner as for alloc; a run comes from the owner's region, a run it freed, or single frames it freed
+   * @returns the head, or 0 when the owner has no such run
+   */
+  allocFolio(owner: number, order: number): Pfn | 0 {
+    if (order === 0) return this.alloc(owner);
+    const head = this.#free.takeRun(owner, order);
+    if (head === undefined) return 0;
+    const size = 1 << order;
+    for (let pfn = head; pfn < head + size; pfn = (pfn + 1) as Pfn) {
+      assert(this.#refcount[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
+      this.#order[pfn] = order;
+      this.flags[pfn] = 0;
+      this.mapping[pfn] = 0;
+      this.index[pfn] = 0;
+      this.private[pfn] = 0;
+    }
+    this.#refcount[head] = 1;
+    this.#large ??= new Map();
+    this.#large.set(head, { entire: 0, total: 0 });
+    this.inUse += size;
+    if (this.inUse > this.peak) this.peak = this.inUse;
+    return head;
+  }
+
+  /** The first frame of the folio that a frame belongs to. */
+  head(pfn: Pfn): Pfn {
+    return (pfn & -(1 << (this.#order[pfn] ?? 0))) as Pfn;
+  }
+
+  /** log2 of the frames in the folio: 0 for a single frame. */
+  order(pfn: Pfn): number {
+    return this.#order[pfn] ?? 0;
+  }
+
+  /** What a folio belongs to (see `mapping`), given any frame of it. Touches no cell. */
+  mappingOf(pfn: Pfn): number {
+    return this.mapping[this.head(pfn)] ?? 0;
+  }
+
+  /** The place of a frame in its mapping, in pages. Touches no cell. */
+  indexOf(pfn: Pfn): number {
+    const head = this.head(pfn);
+    return (this.index[head] ?? 0) + pfn - head;
+  }
+
+  /** Drops a reference; the last one frees the folio into the owner's list. Returns true when it was the last. */
   put(pfn: Pfn, owner: number): boolean {
-    const left = (this.#refcount[pfn] ?? 0) - 1;
-    assert(left >= 0, () => `frame ${pfn} put without a reference`);
-    sched.touch(refcountCell(pfn), left === 0 ? WRITE : ADD);
-    this.#refcount[pfn] = left;
+    const head = this.head(pfn);
+    const left = (this.#refcount[head] ?? 0) - 1;
+    assert(left >= 0, () => `frame ${head} put without a reference`);
+    sched.touch(refcountCell(head), left === 0 ? WRITE : ADD);
+    this.#refcount[head] = left;
     if (left > 0) return false;
-    assert(pfn !== ZERO_PFN, 'the zero page was freed');
-    assert(this.#mapcount[pfn] === 0, () => `frame ${pfn} freed while mapped`);
-    sched.touch(contentCell(pfn), WRITE);
-    this.onReuse?.(pfn);
-    this.#free[owner % this.#owners]?.push(pfn);
-    this.inUse--;
+    assert(head !== ZERO_PFN, 'the zero page was freed');
+    const order = this.#order[head] ?? 0;
+    if (order === 0) this.#freeFrame(head, owner);
+    else this.#freeFolio(head, order, owner);
     return true;
   }
 
+  #freeFrame(pfn: Pfn, owner: number): void {
+    assert(this.#mapcount[pfn] === 0, () => `frame ${pfn} freed while mapped`);
+    sched.touch(contentCell(pfn), WRITE);
+    this.onReuse?.(pfn);
+    this.#free.put(pfn, owner);
+    this.inUse--;
+  }
+
+  #freeFolio(head: Pfn, order: number, owner: number): void {
+    assert(this.#large?.get(head)?.total === 0, () => `folio ${head} freed while mapped`);
+    this.#large?.delete(head);
+    const size = 1 << order;
+    for (let pfn = head; pfn < head + size; pfn = (pfn + 1) as Pfn) {
+      sched.touch(contentCell(pfn), WRITE);
+      this.onReuse?.(pfn);
+      this.#order[pfn] = 0;
+    }
+    this.#free.putRun(head, owner, order);
+    this.inUse -= size;
+  }
+
+  /**
+   * Makes single-frame folios of a large one. Each frame keeps the references that its mappings hold; all others but
+   * `each` a frame go to one of them. Frames that nothing refers to are freed.
+   * @param keep the frame that the caller's references go to
+   * @param each references a page cache holds to every frame
+   * Requires: the folio lock; every page-table lock under which it is mapped; no mapping of the whole
+   */
+  splitFolio(head: Pfn, owner: number, keep: Pfn = head, each = 0): void {
+    const size = 1 << (this.#order[head] ?? 0);
+    const large = this.#large?.get(head);
+    assert(large !== undefined && large.entire === 0, () => `folio ${head} cannot be split`);
+    const extra = (this.#refcount[head] ?? 0) - large.total - each * size;
+    assert(extra >= 0, () => `folio ${head} has fewer references than mappings`);
+    this.#large?.delete(head);
+    const flags = (this.flags[head] ?? 0) & ~PER_PAGE;
+    const [mapping, index] = [this.mapping[head] ?? 0, this.index[head] ?? 0];
+    for (let i = 0; i < size; i++) {
+      const pfn = (head + i) as Pfn;
+      sched.touch(refcountCell(pfn), WRITE);
+      sched.touch(mapcountCell(pfn), WRITE);
+      sched.touch(folioCell(pfn), WRITE);
+      this.#order[pfn] = 0;
+      this.flags[pfn] = flags | ((this.flags[pfn] ?? 0) & PER_PAGE);
+      this.mapping[pfn] = mapping;
+      this.index[pfn] = index + i;
+      const left = (this.#mapcount[pfn] ?? 0) + each + (pfn === keep ? extra : 0);
+      this.#refcount[pfn] = left;
+      if (left === 0) this.#freeFrame(pfn, owner);
+    }
+  }
+
   get(pfn: Pfn): void {
-    assert((this.#refcount[pfn] ?? 0) > 0, () => `frame ${pfn} got while free`);
-    sched.touch(refcountCell(pfn), ADD);
-    this.#refcount[pfn] = (this.#refcount[pfn] ?? 0) + 1;
+    const head = this.head(pfn);
+    assert((this.#refcount[head] ?? 0) > 0, () => `frame ${pfn} got while free`);
+    sched.touch(refcountCell(head), ADD);
+    this.#refcount[head] = (this.#refcount[head] ?? 0) + 1;
   }
 
   /** Takes several references at once: a pin. */
@@ -159,36 +262,71 @@ export class Frames {
 
   /** Looks at the reference count: an observation, so it does not commute with gets and puts. */
   refcount(pfn: Pfn): number {
-    sched.touch(refcountCell(pfn), READ);
-    return this.#refcount[pfn] ?? 0;
+    const head = this.head(pfn);
+    sched.touch(refcountCell(head), READ);
+    return this.#refcount[head] ?? 0;
   }
 
-  /** Looks at the number of page-table entries that map the frame. */
+  /** Looks at the number of page-table entries that map the folio or one of its frames. @linux folio_mapcount */
   mapcount(pfn: Pfn): number {
-    sched.touch(mapcountCell(pfn), READ);
-    return this.#mapcount[pfn] ?? 0;
+    const head = this.head(pfn);
+    sched.touch(mapcountCell(head), READ);
+    if (this.#order[head] === 0) return this.#mapcount[head] ?? 0;
+    return this.#large?.get(head)?.total ?? 0;
   }
 
-  /** Adds to the number of mappings. Requires: the page-table lock of the entry that changes. */
+  /** Looks at the number of entries that map this frame, alone or with its folio. @linux folio_precise_page_mapcount */
+  pageMapcount(pfn: Pfn): number {
+    const head = this.head(pfn);
+    sched.touch(mapcountCell(head), READ);
+    const own = this.#mapcount[pfn] ?? 0;
+    return this.#order[head] === 0 ? own : own + (this.#large?.get(head)?.entire ?? 0);
+  }
+
+  /** Looks at the number of entries that map the folio as a whole. @linux folio_entire_mapcount */
+  entireMapcount(pfn: Pfn): number {
+    const head = this.head(pfn);
+    sched.touch(mapcountCell(head), READ);
+    return this.#large?.get(head)?.entire ?? 0;
+  }
+
+  /** Adds to the number of mappings of one frame. Requires: the page-table lock of the entry that changes. */
   addMapcount(pfn: Pfn, delta: 1 | -1): void {
-    sched.touch(mapcountCell(pfn), ADD);
+    const head = this.head(pfn);
+    sched.touch(mapcountCell(head), ADD);
     this.#mapcount[pfn] = (this.#mapcount[pfn] ?? 0) + delta;
     assert((this.#mapcount[pfn] ?? 0) >= 0, () => `frame ${pfn} unmapped more often than mapped`);
+    if (this.#order[pfn] === 0) return;
+    const large = this.#large?.get(head);
+    if (large !== undefined) large.total += delta;
+  }
+
+  /** Adds to the number of mappings of a large folio as a whole. Requires: the PMD lock of the entry that changes. */
+  addEntireMapcount(head: Pfn, delta: 1 | -1): void {
+    sched.touch(mapcountCell(head), ADD);
+    const large = this.#large?.get(head);
+    assert(large !== undefined, () => `frame ${head} is not the head of a large folio`);
+    large.entire += delta;
+    large.total += delta;
+    assert(large.entire >= 0, () => `folio ${head} unmapped more often than mapped`);
   }
 
   hasFlag(pfn: Pfn, flag: number): boolean {
-    sched.touch(folioCell(pfn), READ);
-    return ((this.flags[pfn] ?? 0) & flag) !== 0;
+    const at = (flag & PER_PAGE) !== 0 ? pfn : this.head(pfn);
+    sched.touch(folioCell(at), READ);
+    return ((this.flags[at] ?? 0) & flag) !== 0;
   }
 
   setFlag(pfn: Pfn, flag: number): void {
-    sched.touch(folioCell(pfn), WRITE);
-    this.flags[pfn] = (this.flags[pfn] ?? 0) | flag;
+    const at = (flag & PER_PAGE) !== 0 ? pfn : this.head(pfn);
+    sched.touch(folioCell(at), WRITE);
+    this.flags[at] = (this.flags[at] ?? 0) | flag;
   }
 
   clearFlag(pfn: Pfn, flag: number): void {
-    sched.touch(folioCell(pfn), WRITE);
-    this.flags[pfn] = (this.flags[pfn] ?? 0) & ~flag;
+    const at = (flag & PER_PAGE) !== 0 ? pfn : this.head(pfn);
+    sched.touch(folioCell(at), WRITE);
+    this.flags[at] = (this.flags[at] ?? 0) & ~flag;
   }
 
   /** Byte address of a byte of the frame in the machine's memory. */
@@ -204,6 +342,12 @@ export class Frames {
       this.bytes.fill(0, start, start + this.contentBytes);
     }
     this.#used[pfn] = 1;
+  }
+
+  /** The same for every frame of a folio. */
+  zeroFolio(head: Pfn): void {
+    const end = head + (1 << (this.#order[head] ?? 0));
+    for (let pfn = head; pfn < end; pfn = (pfn + 1) as Pfn) this.zero(pfn);
   }
 
   copy(to: Pfn, from: Pfn): void {
@@ -234,15 +378,19 @@ export class Frames {
     this.bytes.set(data, this.address(pfn, offset));
   }
 
-  /** Every frame in use with its counts, for the census and checks. Touches no cell. */
+  /**
+   * Every folio in use with its counts, for the census and checks: its head, and the number of entries that map it or
+   * any of its frames. Touches no cell.
+   */
   *census(): Generator<{ pfn: Pfn; refcount: number; mapcount: number }> {
-    const share = Math.floor((this.count - FIRST_FREE) / this.#owners);
-    for (let owner = 0; owner < this.#owners; owner++) {
-      const end = this.#next[owner] ?? 0;
-      for (let pfn = FIRST_FREE + owner * share; pfn < end; pfn++) {
-        const refcount = this.#refcount[pfn] ?? 0;
-        if (refcount > 0) yield { pfn: pfn as Pfn, refcount, mapcount: this.#mapcount[pfn] ?? 0 };
-      }
+    const heads: Pfn[] = [];
+    this.#free.forEachUsed((pfn) => {
+      if ((this.#refcount[pfn] ?? 0) > 0) heads.push(pfn);
+    });
+    for (const pfn of heads) {
+      const large = this.#order[pfn] === 0 ? undefined : this.#large?.get(pfn);
+      const mapcount = large?.total ?? this.#mapcount[pfn] ?? 0;
+      yield { pfn, refcount: this.#refcount[pfn] ?? 0, mapcount };
     }
   }
 }

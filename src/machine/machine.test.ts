@@ -3,6 +3,7 @@ import { enterSched } from '../sched/current.ts';
 import { Sched } from '../sched/sched.ts';
 import { Clock } from './clock.ts';
 import { enterMachine } from './current.ts';
+import { PG_ANON_EXCLUSIVE, PG_DIRTY } from './frames.ts';
 import { LITMUS_GEOMETRY } from './geometry.ts';
 import { Machine } from './machine.ts';
 import { mkTable, type Pfn, PTE_NONE } from './pte.ts';
@@ -69,6 +70,82 @@ describe('frames', () => {
     machine.frames.put(pfn, 1);
     expect([...machine.frames.census()]).toEqual([]);
     expect(machine.frames.inUse).toBe(0);
+  });
+});
+
+describe('large folios', () => {
+  const ORDER = 2;
+  const size = 1 << ORDER;
+
+  test('is a large folio aligned to its size, and one reference for all its frames', () => {
+    machine.frames.alloc(0);
+    const head = machine.frames.allocFolio(0, ORDER) as Pfn;
+    expect(head % size).toBe(0);
+    const tail = (head + 3) as Pfn;
+    expect([machine.frames.head(tail), machine.frames.order(tail)]).toEqual([head, ORDER]);
+    machine.frames.get(tail);
+    expect(machine.frames.refcount(head)).toBe(2);
+    machine.frames.setFlag(tail, PG_DIRTY);
+    expect(machine.frames.hasFlag(head, PG_DIRTY)).toBe(true);
+    machine.frames.put(head, 0);
+    expect(machine.frames.put(tail, 0)).toBe(true);
+    expect(machine.frames.inUse).toBe(1);
+  });
+
+  test('does AnonExclusive belong to each frame', () => {
+    const head = machine.frames.allocFolio(0, ORDER) as Pfn;
+    machine.frames.setFlag((head + 1) as Pfn, PG_ANON_EXCLUSIVE);
+    expect(machine.frames.hasFlag(head, PG_ANON_EXCLUSIVE)).toBe(false);
+    expect(machine.frames.hasFlag((head + 1) as Pfn, PG_ANON_EXCLUSIVE)).toBe(true);
+  });
+
+  test('are mappings of one frame and of the whole told apart', () => {
+    const head = machine.frames.allocFolio(0, ORDER) as Pfn;
+    machine.frames.addEntireMapcount(head, 1);
+    machine.frames.addMapcount((head + 2) as Pfn, 1);
+    const counts = [0, 1, 2].map((i) => machine.frames.pageMapcount((head + i) as Pfn));
+    expect([...counts, machine.frames.mapcount(head)]).toEqual([1, 1, 2, 2]);
+  });
+
+  test('do allocations of runs and of frames by different owners commute', () => {
+    const alone = new Machine({ geometry: LITMUS_GEOMETRY, harts: 1 });
+    const first = [alone.frames.allocFolio(3, ORDER), alone.frames.alloc(3)];
+    machine.frames.allocFolio(2, ORDER);
+    expect([machine.frames.allocFolio(3, ORDER), machine.frames.alloc(3)]).toEqual(first);
+  });
+
+  test('is RAM used up by runs and frames alike, and can freed frames be runs again', () => {
+    const { frames } = machine;
+    const runs: Pfn[] = [];
+    for (let head = frames.allocFolio(0, ORDER); head !== 0; head = frames.allocFolio(0, ORDER)) {
+      runs.push(head);
+    }
+    const singles: Pfn[] = [];
+    for (let pfn = frames.alloc(0); pfn !== 0; pfn = frames.alloc(0)) singles.push(pfn);
+    const share = Math.floor((LITMUS_GEOMETRY.frames - 2) / LITMUS_GEOMETRY.owners);
+    expect(runs.length * size + singles.length).toBe(share);
+    expect(new Set([...runs, ...singles]).size).toBe(runs.length + singles.length);
+    for (const head of runs) frames.put(head, 0);
+    const again: Pfn[] = [];
+    for (let i = 0; i < runs.length * size; i++) again.push(frames.alloc(0) as Pfn);
+    expect(frames.alloc(0)).toBe(0);
+    for (const pfn of again) frames.put(pfn, 0);
+    expect(frames.allocFolio(0, ORDER)).not.toBe(0);
+  });
+
+  test('does a split leave each frame what its mappings hold, and free the rest', () => {
+    const { frames } = machine;
+    const head = frames.allocFolio(0, ORDER) as Pfn;
+    frames.index[head] = 8;
+    frames.addMapcount((head + 1) as Pfn, 1);
+    frames.get(head);
+    frames.splitFolio(head, 0, (head + 2) as Pfn);
+    expect([...frames.census()]).toEqual([
+      { pfn: head + 1, refcount: 1, mapcount: 1 },
+      { pfn: head + 2, refcount: 1, mapcount: 0 },
+    ]);
+    expect([frames.order(head), frames.indexOf((head + 1) as Pfn)]).toEqual([0, 9]);
+    expect(frames.inUse).toBe(2);
   });
 });
 

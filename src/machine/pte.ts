@@ -137,6 +137,16 @@ export function swpOffset(pte: Pte): number {
 export function mkPte(pfn: Pfn, flags: number): Pte {
   return ((pfn << VALUE_SHIFT) | flags | PTE_PRESENT) as Pte;
 }
+/**
+ * What a huge leaf says of one of its pages, as a page-table entry of that page would. The huge zero page is the zero
+ * page again and again.
+ * @param index of the page in the huge page
+ */
+export function pteOfHuge(leaf: Pte, index: number): Pte {
+  const flags = leaf & ((1 << VALUE_SHIFT) - 1) & ~PTE_HUGE;
+  const offset = (leaf & PTE_SPECIAL) === 0 ? index : 0;
+  return (((ptePfn(leaf) + offset) << VALUE_SHIFT) | flags) as Pte;
+}
 export function mkTable(table: number): Pte {
   return ((table << VALUE_SHIFT) | TYPE_TABLE) as Pte;
 }

@@ -1,10 +1,10 @@
 /**
  * An AnonExclusive page is mapped once, and a writable private page is AnonExclusive: otherwise a write would show in
- * another process. Page flags and entries change together under the page-table lock; nothing suspends this.
+ * another process. A huge mapping has the flag of the folio's head. Page flags and entries change together under the page-table lock; nothing suspends this.
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON, PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
-import { ptePfn, ptePresent, pteSpecial, pteWrite } from '../../machine/pte.ts';
+import { type Pte, pteHuge, ptePfn, ptePresent, pteSpecial, pteWrite } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
 import { forEachPte, place } from './page-tables.ts';
 
@@ -14,16 +14,18 @@ export function check(world: World): string | null {
   let wrong: string | null = null;
   const seen = new Set<number>();
   for (const mm of world.mms) {
-    forEachPte(mm, (address, pte) => {
+    forEachPte(mm, (address, pte, slot) => {
       if (!ptePresent(pte)) return;
       const pfn = ptePfn(pte);
       if (pteSpecial(pte)) {
         if (pteWrite(pte)) wrong ??= `the zero page is writable at ${place(mm, address)}`;
         return;
       }
-      const flags = machine.frames.flags[pfn] ?? 0;
-      if ((flags & PG_ANON) === 0) return;
-      const exclusive = (flags & PG_ANON_EXCLUSIVE) !== 0;
+      const { flags } = machine.frames;
+      const head = machine.frames.head(pfn);
+      if (((flags[head] ?? 0) & PG_ANON) === 0) return;
+      const huge = pteHuge((machine.tables.words[slot] ?? 0) as Pte);
+      const exclusive = ((flags[huge ? head : pfn] ?? 0) & PG_ANON_EXCLUSIVE) !== 0;
       if (pteWrite(pte) && !exclusive) {
         wrong ??= `frame ${pfn} is writable at ${place(mm, address)} and not AnonExclusive`;
       }

@@ -5,7 +5,7 @@
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON } from '../../machine/frames.ts';
-import { ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { linearPageIndex } from '../mm/rmap.ts';
 import type { World } from '../world.ts';
@@ -20,7 +20,7 @@ export function check(world: World): string | null {
     forEachPte(mm, (address, pte) => {
       if (!ptePresent(pte) || pteSpecial(pte)) return;
       const pfn = ptePfn(pte);
-      if (((machine.frames.flags[pfn] ?? 0) & PG_ANON) !== 0) return;
+      if (((machine.frames.flags[machine.frames.head(pfn)] ?? 0) & PG_ANON) !== 0) return;
       wrong ??= checkFolio(world, pfn, mm, address, settled);
     });
   }
@@ -29,13 +29,13 @@ export function check(world: World): string | null {
 
 function checkFolio(
   world: World,
-  pfn: number,
+  pfn: Pfn,
   mm: Mm,
   address: Vaddr,
   settled: boolean,
 ): string | null {
-  const mapping = world.mappings.get(-(machine.frames.mapping[pfn] ?? 0));
-  const index = machine.frames.index[pfn] ?? 0;
+  const mapping = world.mappings.get(-machine.frames.mappingOf(pfn));
+  const index = machine.frames.indexOf(pfn);
   if (mapping?.pages.get(index) !== pfn) {
     return `frame ${pfn} is mapped at ${place(mm, address)} and in no page cache`;
   }

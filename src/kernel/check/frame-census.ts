@@ -13,7 +13,7 @@ export const name = 'frame-census';
 /** @returns null, or what is not accounted for. Requires: no task inside the kernel. */
 export function frameCensus(world: World): string | null {
   for (const { pfn, refcount, mapcount } of machine.frames.census()) {
-    const cached = isCached(world, pfn) || isSwapCached(world, pfn) ? 1 : 0;
+    const cached = cachedPages(world, pfn);
     if (refcount !== mapcount + cached) {
       const held = cached === 0 ? '' : ' and in the page cache';
       return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times${held}`;
@@ -38,13 +38,18 @@ export function frameCensus(world: World): string | null {
 
 export const check = frameCensus;
 
-function isCached(world: World, pfn: Pfn): boolean {
-  const mapping = world.mappings.get(-(machine.frames.mapping[pfn] ?? 0));
-  return mapping?.pages.get(machine.frames.index[pfn] ?? -1) === pfn;
-}
-
-function isSwapCached(world: World, pfn: Pfn): boolean {
-  return world.swap?.cache.get(machine.frames.private[pfn] ?? 0) === pfn;
+/** How many frames of the folio are in the page cache or the swap cache, each with a reference. */
+function cachedPages(world: World, head: Pfn): number {
+  const { frames } = machine;
+  const mapping = world.mappings.get(-frames.mappingOf(head));
+  const slot = frames.private[head] ?? 0;
+  let cached = 0;
+  for (let i = 0; i < 1 << frames.order(head); i++) {
+    const pfn = (head + i) as Pfn;
+    const inFile = mapping?.pages.get(frames.indexOf(pfn)) === pfn;
+    if (inFile || world.swap?.cache.get(slot + i) === pfn) cached++;
+  }
+  return cached;
 }
 
 /** Pages counted as resident are those that entries map. */

@@ -1,9 +1,9 @@
 /**
- * A frame's mapcount is the number of entries that map it, and each of them holds a reference. Entry and count change
- * in one step under the page-table lock, so nothing suspends this.
+ * A frame's mapcount is the number of entries that map it, alone or with the large folio it belongs to, and each entry
+ * holds a reference. Entry and count change in one step under the page-table lock, so nothing suspends this.
  */
 import { machine } from '../../machine/current.ts';
-import { ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
 import { forEachPte } from './page-tables.ts';
 
@@ -18,14 +18,18 @@ export function check(world: World): string | null {
       mapped.set(pfn, (mapped.get(pfn) ?? 0) + 1);
     });
   }
-  for (const { pfn, refcount, mapcount } of machine.frames.census()) {
-    const entries = mapped.get(pfn) ?? 0;
-    mapped.delete(pfn);
-    if (entries !== mapcount) {
-      return `frame ${pfn} has mapcount ${mapcount} and is mapped by ${entries} entries`;
+  const { frames } = machine;
+  for (const { pfn: head, refcount, mapcount } of frames.census()) {
+    for (let pfn = head; pfn < head + (1 << frames.order(head)); pfn = (pfn + 1) as Pfn) {
+      const entries = mapped.get(pfn) ?? 0;
+      mapped.delete(pfn);
+      const counted = frames.pageMapcount(pfn);
+      if (entries !== counted) {
+        return `frame ${pfn} has mapcount ${counted} and is mapped by ${entries} entries`;
+      }
     }
     if (refcount < mapcount) {
-      return `frame ${pfn} is mapped ${mapcount} times and has ${refcount} references`;
+      return `frame ${head} is mapped ${mapcount} times and has ${refcount} references`;
     }
   }
   for (const [pfn] of mapped) return `frame ${pfn} is mapped and free`;

@@ -1,11 +1,14 @@
 /** Reading page tables without touching cells: for checks, which look at the state between steps. */
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { PTE_NONE, type Pte, pteIsTable, pteTable } from '../../machine/pte.ts';
+import { PTE_NONE, type Pte, pteHuge, pteIsTable, pteOfHuge, pteTable } from '../../machine/pte.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { pmdSize, pudSize } from '../mm/pgtable.ts';
 
-/** Calls back for every PTE of an mm that is not empty, whether or not a VMA covers it. */
+/**
+ * Calls back for every PTE of an mm that is not empty, whether or not a VMA covers it. A huge page counts as an entry for
+ * each of its pages; the slot is then that of the PMD.
+ */
 export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: number) => void): void {
   const { words, granule } = machine.tables;
   const { ptrsPerPte, ptrsPerPmd } = machine.geometry;
@@ -18,9 +21,14 @@ export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: numbe
       const pudBase = (key * granule + u) * pudSpan;
       for (let m = 0; m < ptrsPerPmd; m++) {
         const pmd = (words[first + m] ?? 0) as Pte;
+        const base = pudBase + m * pmdSpan;
+        if (pteHuge(pmd)) {
+          for (let i = 0; i < ptrsPerPte; i++) {
+            visit(base + i * PAGE_SIZE, pteOfHuge(pmd, i), first + m);
+          }
+        }
         if (!pteIsTable(pmd)) continue;
         const slots = pteTable(pmd) * granule;
-        const base = pudBase + m * pmdSpan;
         for (let i = 0; i < ptrsPerPte; i++) {
           const pte = (words[slots + i] ?? 0) as Pte;
           if (pte !== PTE_NONE) visit(base + i * PAGE_SIZE, pte, slots + i);
@@ -30,7 +38,7 @@ export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: numbe
   }
 }
 
-/** The PTE of an address, or PTE_NONE. */
+/** The PTE of an address, or what a huge page there says of it, or PTE_NONE. */
 export function peekPte(mm: Mm, address: Vaddr): Pte {
   const { words, granule } = machine.tables;
   const pudIndex = Math.floor(address / pudSize());
@@ -40,8 +48,9 @@ export function peekPte(mm: Mm, address: Vaddr): Pte {
   if (!pteIsTable(pud)) return PTE_NONE;
   const pmdIndex = Math.floor(address / pmdSize()) % machine.geometry.ptrsPerPmd;
   const pmd = (words[pteTable(pud) * granule + pmdIndex] ?? 0) as Pte;
-  if (!pteIsTable(pmd)) return PTE_NONE;
   const index = Math.floor(address / PAGE_SIZE) % machine.geometry.ptrsPerPte;
+  if (pteHuge(pmd)) return pteOfHuge(pmd, index);
+  if (!pteIsTable(pmd)) return PTE_NONE;
   return (words[pteTable(pmd) * granule + index] ?? 0) as Pte;
 }
 

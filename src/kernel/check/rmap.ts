@@ -5,7 +5,7 @@
 import { machine } from '../../machine/current.ts';
 import { PG_ANON } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import type { World } from '../world.ts';
 import { forEachPte, place } from './page-tables.ts';
@@ -19,7 +19,7 @@ export function check(world: World): string | null {
     forEachPte(mm, (address, pte) => {
       if (!ptePresent(pte) || pteSpecial(pte)) return;
       const pfn = ptePfn(pte);
-      if (((machine.frames.flags[pfn] ?? 0) & PG_ANON) === 0) return;
+      if (((machine.frames.flags[machine.frames.head(pfn)] ?? 0) & PG_ANON) === 0) return;
       if (!reaches(world, pfn, mm, address)) {
         wrong ??= `frame ${pfn} is mapped at ${place(mm, address)}, where its anon_vma does not lead`;
       }
@@ -28,10 +28,10 @@ export function check(world: World): string | null {
   return wrong;
 }
 
-function reaches(world: World, pfn: number, mm: Mm, address: Vaddr): boolean {
-  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+function reaches(world: World, pfn: Pfn, mm: Mm, address: Vaddr): boolean {
+  const anonVma = world.anonVmas.get(machine.frames.mappingOf(pfn));
   if (anonVma === undefined) return false;
-  const index = machine.frames.index[pfn] ?? 0;
+  const index = machine.frames.indexOf(pfn);
   for (const { vma } of anonVma.links) {
     if (vma.mm !== mm || !vma.contains(address)) continue;
     if (vma.start + (index - vma.pgoff) * PAGE_SIZE === address) return true;

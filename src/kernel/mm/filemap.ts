@@ -44,9 +44,9 @@ export function* filemapGetFolio(mapping: AddressSpace, index: number): Steps<Pf
 export const folioStillCached: Seam<(m: AddressSpace, index: number, pfn: Pfn) => boolean> = seam(
   'filemap.folioStillCached',
   (mapping: AddressSpace, index: number, pfn: Pfn): boolean => {
-    sched.touch(folioCell(pfn), READ);
     const { frames } = machine;
-    return frames.mapping[pfn] === -mapping.id && frames.index[pfn] === index;
+    sched.touch(folioCell(frames.head(pfn)), READ);
+    return frames.mappingOf(pfn) === -mapping.id && frames.indexOf(pfn) === index;
   },
   'F-file: chk mapping under folio lock: the page may have been truncated since it was found',
 );
@@ -140,7 +140,7 @@ export function* unmapMappingRange(
  * @linux mm/memory.c unmap_mapping_folio
  */
 export function* unmapMappingFolio(mapping: AddressSpace, pfn: Pfn): Steps<void> {
-  const index = machine.frames.index[pfn] ?? 0;
+  const index = machine.frames.indexOf(pfn);
   yield* unmapMappingRange(mapping, index, index + 1, FINAL_UNMAP);
 }
 

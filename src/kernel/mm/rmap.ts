@@ -110,7 +110,7 @@ export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
   const { frames } = machine;
   frames.addMapcount(pfn, -1);
   // A mapped page stays what it is, so this looks at nothing that could race.
-  if (((frames.flags[pfn] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon--;
+  if (((frames.flags[frames.head(pfn)] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon--;
   else vma.mm.rss.shmem--;
 }
 
@@ -118,8 +118,9 @@ export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
 export function folioMoveAnonRmap(pfn: Pfn, vma: Vma): void {
   const { anonVma } = vma;
   assert(anonVma !== null, 'a private page is mapped in a VMA without anon_vma');
-  sched.touch(folioCell(pfn), WRITE);
-  machine.frames.mapping[pfn] = anonVma.id;
+  const head = machine.frames.head(pfn);
+  sched.touch(folioCell(head), WRITE);
+  machine.frames.mapping[head] = anonVma.id;
 }
 
 /** Where a folio may be mapped: the entry there has to be looked at. */
@@ -133,8 +134,8 @@ export interface RmapPlace {
  * Requires: a reference to the folio. @linux rmap_walk_anon
  */
 export function* rmapWalkAnon(pfn: Pfn): Steps<readonly RmapPlace[]> {
-  sched.touch(folioCell(pfn), READ);
-  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+  sched.touch(folioCell(machine.frames.head(pfn)), READ);
+  const anonVma = world.anonVmas.get(machine.frames.mappingOf(pfn));
   if (anonVma === undefined) return [];
   yield* lockRead(anonVma.root.lock);
   const places = rmapPlaces(pfn);
@@ -145,8 +146,8 @@ export function* rmapWalkAnon(pfn: Pfn): Steps<readonly RmapPlace[]> {
 /** The walk itself. Requires: the root's anon_vma lock (checks look without it, between steps). */
 export function rmapPlaces(pfn: Pfn): RmapPlace[] {
   const places: RmapPlace[] = [];
-  const index = machine.frames.index[pfn] ?? 0;
-  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
+  const index = machine.frames.indexOf(pfn);
+  const anonVma = world.anonVmas.get(machine.frames.mappingOf(pfn));
   for (const { vma } of anonVma?.links ?? []) {
     const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
     if (vma.contains(address)) places.push({ vma, address });

@@ -10,6 +10,8 @@ import {
   PTE_EXEC,
   PTE_PROTNONE,
   PTE_YOUNG,
+  pteHuge,
+  pteOfHuge,
   ptePfn,
   ptePresent,
   pteWrite,
@@ -20,17 +22,22 @@ import { TLB_R, TLB_W, TLB_X } from '../../machine/tlb.ts';
 import { WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
-import { pteSlot } from './pgtable.ts';
+import { pmdSlot, pteSlot } from './pgtable.ts';
 
 /**
- * Walks for one access and fills the hart's TLB, inside the running step.
+ * Walks for one access and fills the hart's TLB, inside the running step. A huge page fills the entry of the page used.
  * The right to write enters a TLB only with a write, because that is what sets the dirty bit.
  * @param right TLB_R, TLB_W or TLB_X: what the access is
  * @returns false when the tables do not allow it: a page fault
  */
 export function hartWalk(mm: Mm, hart: number, address: Vaddr, right: number): boolean {
-  const slot = pteSlot(mm, address);
-  if (slot < 0) return false;
+  let slot = pteSlot(mm, address);
+  let index = 0;
+  if (slot < 0) {
+    slot = pmdSlot(mm, address);
+    if (slot < 0 || !pteHuge(getPte(slot))) return false;
+    index = Math.floor(address / PAGE_SIZE) % machine.geometry.ptrsPerPte;
+  }
   const pte = getPte(slot);
   if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0) return false;
   const executable = (pte & PTE_EXEC) !== 0;
@@ -41,6 +48,7 @@ export function hartWalk(mm: Mm, hart: number, address: Vaddr, right: number): b
   const vpn = Math.floor(address / PAGE_SIZE);
   const rights = right === TLB_X ? TLB_X : TLB_R | (right === TLB_W ? TLB_W : 0);
   sched.touch(tlbCell(hart, vpn), WRITE);
-  machine.tlbs[hart]?.fill(vpn, ptePfn(used), rights);
+  const pfn = index === 0 ? ptePfn(used) : ptePfn(pteOfHuge(used, index));
+  machine.tlbs[hart]?.fill(vpn, pfn, rights);
   return true;
 }
