@@ -34,6 +34,8 @@ export const CELL_CACHE = 29;
 export const CELL_INODE = 30;
 /** One slot of the swap device with its folio in the swap cache; index 0: which slots are free. */
 export const CELL_SWAP = 31;
+/** A pool of huge pages, by its size; or which pages of a file or mapping have promises of such pages. */
+export const CELL_HUGETLB = 32;
 
 const NAMES: readonly string[] = [
   'spawn',
@@ -68,6 +70,7 @@ const NAMES: readonly string[] = [
   'page cache',
   'inode',
   'swap',
+  'hugetlb',
 ];
 
 /** `pte 12`. */

@@ -7,6 +7,7 @@ import {
   CELL_ANON_VMA,
   CELL_FILE,
   CELL_FOLIO_LOCK,
+  CELL_HUGETLB,
   CELL_I_MMAP,
   CELL_INODE,
   CELL_MAP_CHANGING,
@@ -29,14 +30,23 @@ export const FILE_LOCK: LockClass = sleeping('file lock', 5, CELL_FILE);
 export const MMAP_LOCK: LockClass = sleeping('mmap_lock', 10, CELL_MMAP_LOCK, true);
 /** An inode's contents as a whole: write, truncate and fallocate exclude each other. @linux inode->i_rwsem */
 export const INODE_LOCK: LockClass = sleeping('inode lock', 7, CELL_INODE);
+/**
+ * The inode of a hugetlb file, which mmap(2) takes to promise pages: such a file has no write(2), so nobody faults under
+ * it. @linux fs/hugetlbfs/inode.c hugetlbfs_i_mmap_rwsem_key
+ */
+export const HUGETLB_INODE_LOCK: LockClass = sleeping('hugetlb inode lock', 15, CELL_INODE);
 /** One VMA: read by faults and userfaultfd fills, written by whoever changes it under mmap_lock. */
 export const VMA_LOCK: LockClass = sleeping('vma lock', 40, CELL_VMA_LOCK, true);
 export const MAP_CHANGING_LOCK: LockClass = sleeping('map_changing_lock', 45, CELL_MAP_CHANGING);
+/** Faults on one page of a hugetlb file, and its removal, one at a time. @linux hugetlb_fault_mutex_table */
+export const HUGETLB_FAULT_MUTEX: LockClass = sleeping('hugetlb fault mutex', 46, CELL_HUGETLB);
+/** Page tables of one hugetlb VMA: read by faults, written by who may take a shared table away. */
+export const HUGETLB_VMA_LOCK: LockClass = sleeping('hugetlb vma lock', 47, CELL_HUGETLB, true);
 /**
  * One page: held from finding it in the page cache to mapping it, while it is removed, and while its place in the reverse
  * mapping changes. Faults take it under the VMA lock, which they hold by a trylock; nobody takes a VMA lock for writing under it here.
  */
-export const FOLIO_LOCK: LockClass = sleeping('folio lock', 47, CELL_FOLIO_LOCK, true);
+export const FOLIO_LOCK: LockClass = sleeping('folio lock', 48, CELL_FOLIO_LOCK, true);
 /** The VMAs that map a file. @linux i_mmap_rwsem */
 export const I_MMAP_LOCK: LockClass = sleeping('i_mmap lock', 50, CELL_I_MMAP);
 export const ANON_VMA_LOCK: LockClass = sleeping('anon_vma', 60, CELL_ANON_VMA, true);
@@ -50,8 +60,11 @@ export const LOCK_CLASSES: readonly LockClass[] = [
   FILE_LOCK,
   INODE_LOCK,
   MMAP_LOCK,
+  HUGETLB_INODE_LOCK,
   VMA_LOCK,
   MAP_CHANGING_LOCK,
+  HUGETLB_FAULT_MUTEX,
+  HUGETLB_VMA_LOCK,
   FOLIO_LOCK,
   I_MMAP_LOCK,
   ANON_VMA_LOCK,

@@ -14,6 +14,7 @@ import type { Task } from './core/task.ts';
 import type { Console } from './fs/console.ts';
 import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
+import type { Hstate } from './mm/hugetlb.ts';
 import type { Mm } from './mm/mm-types.ts';
 import { SwapDevice } from './mm/swapfile.ts';
 import type { Overrides } from './seam.ts';
@@ -47,6 +48,8 @@ export class World {
   readonly folioLocks: Map<Pfn, Lock> = new Map();
   /** The swap device; null: pages stay in memory. */
   readonly swap: SwapDevice | null;
+  /** Pools of huge pages; null until somebody asks for one. */
+  hstates: readonly Hstate[] | null = null;
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */

@@ -2,7 +2,7 @@
  * Cells and the ways a step can touch them: everything partial-order reduction knows about the kernel.
  *
  * A cell is a shared word as the explorer sees it: a PTE, a TLB entry, a lock, a wait flag. It is a small integer,
- * `index * 32 + class`, whose meaning belongs to the layer that made it; `CELL_CLASSES` there gives the names.
+ * `index * 64 + class`, whose meaning belongs to the layer that made it; `CELL_CLASSES` there gives the names.
  * A footprint entry packs a cell and a kind: `cell * 16 + kind`.
  */
 import type { Brand } from '../base/brand.ts';
@@ -30,7 +30,7 @@ export const TRY_R = 8 as Kind;
 export const TRY_W = 9 as Kind;
 
 export const KINDS = 10;
-export const CELL_CLASS_LIMIT = 32;
+export const CELL_CLASS_LIMIT = 64;
 
 /** Builds a cell. @param cls below CELL_CLASS_LIMIT @param index identifies the word within its class */
 export function cellOf(cls: number, index: number): Cell {

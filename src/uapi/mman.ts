@@ -24,6 +24,9 @@ export const MAP_POPULATE = 0x8000;
 export const MAP_NONBLOCK = 0x10000;
 export const MAP_STACK = 0x20000;
 export const MAP_HUGETLB = 0x40000;
+/** log2 of the page size, in flags of mmap, memfd_create and shmget. @linux asm-generic/hugetlb_encode.h */
+export const HUGETLB_FLAG_ENCODE_SHIFT = 26;
+export const HUGETLB_FLAG_ENCODE_MASK = 0x3f;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 
 export const MREMAP_MAYMOVE = 1;

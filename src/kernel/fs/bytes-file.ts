@@ -1,13 +1,17 @@
-/** Read-only files whose content is made as they are read: what procfs and sysfs offer. @linux fs/seq_file.c */
+/** Files whose content is made as they are read: what procfs and sysfs offer. @linux fs/seq_file.c */
 import type { Steps } from '../../sched/op.ts';
-import { EINVAL } from '../../uapi/errno.ts';
-import { O_RDONLY, S_IFREG, SEEK_CUR, SEEK_END } from '../../uapi/fcntl.ts';
+import { EINVAL, EIO } from '../../uapi/errno.ts';
+import { O_ACCMODE, O_RDONLY, S_IFREG, SEEK_CUR, SEEK_END } from '../../uapi/fcntl.ts';
 import { File, type FileOps, POLLIN } from './file.ts';
 
 interface Content {
   bytes: Uint8Array;
   readonly make: () => string;
+  readonly store: Store | null;
 }
+
+/** What writing a text does: 0 or a negative errno. */
+export type Store = (text: string) => number;
 
 function contentOf(file: File): Content {
   return file.data as Content;
@@ -23,6 +27,15 @@ const OPS: FileOps = {
     if (offset === null) file.offset += part.length;
     return part;
   },
+  *write(_task, file, data, offset): Steps<number> {
+    const { store } = contentOf(file);
+    if (store === null) return -EIO;
+    // Only a write from the beginning sets anything.
+    const error = (offset ?? file.offset) === 0 ? store(String.fromCharCode(...data)) : 0;
+    if (error < 0) return error;
+    if (offset === null) file.offset += data.length;
+    return data.length;
+  },
   poll: () => POLLIN,
   seek(file, offset, whence) {
     const base = whence === SEEK_CUR ? file.offset : 0;
@@ -33,10 +46,18 @@ const OPS: FileOps = {
   stat: () => ({ size: 0, mode: S_IFREG | 0o444 }),
 };
 
-/** A text that is made when it is read from its beginning, and again after seeking back there. */
-export function seqFile(make: () => string, path: string): File {
-  const data: Content = { bytes: new Uint8Array(0), make };
-  return new File(OPS, O_RDONLY, data, path);
+/**
+ * A text that is made when it is read from its beginning, and again after seeking back there.
+ * @param store for one that can be written @param flags how it is opened
+ */
+export function seqFile(
+  make: () => string,
+  path: string,
+  store: Store | null = null,
+  flags: number = O_RDONLY,
+): File {
+  const data: Content = { bytes: new Uint8Array(0), make, store };
+  return new File(OPS, store === null ? O_RDONLY : flags & O_ACCMODE, data, path);
 }
 
 /** The core has no TextEncoder, and these files are ASCII. */

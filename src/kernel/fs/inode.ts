@@ -1,10 +1,12 @@
 /** A file's identity apart from who has it open: size, seals, pages. @linux include/linux/fs.h struct inode, shmem_inode_info */
 import { type Cell, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { Lock } from '../../sched/lock.ts';
+import { Lock, type LockClass } from '../../sched/lock.ts';
 import { CELL_INODE } from '../cells.ts';
 import { INODE_LOCK } from '../lock-classes.ts';
 import { AddressSpace } from '../mm/address-space.ts';
+import type { Hstate } from '../mm/hugetlb.ts';
+import type { ResvMap } from '../mm/hugetlb-reserve.ts';
 
 /** A hole that is being punched: pages [start, end). @linux mm/shmem.c struct shmem_falloc */
 export interface Punching {
@@ -15,52 +17,61 @@ export interface Punching {
 export class Inode {
   readonly mapping: AddressSpace = new AddressSpace();
   /** Write, truncate and fallocate hold it. @linux i_rwsem */
-  readonly lock: Lock = new Lock(INODE_LOCK, 'inode lock');
+  readonly lock: Lock;
+  /** The pool its pages come from; null: base pages. */
+  hstate: Hstate | null = null;
+  /** Pages of a hugetlb file that have a huge page promised, or have one. */
+  resv: ResvMap | null = null;
   /** File type and permissions. */
   readonly mode: number;
-  /** What stands for the size and the seals. */
-  readonly sizeCell: Cell = sched.newCell(CELL_INODE);
+  readonly #sizeCell: Cell = sched.newCell(CELL_INODE);
   readonly punchCell: Cell = sched.newCell(CELL_INODE);
-  private bytes = 0;
+  #size = 0;
   /** F_SEAL_* bits. Protected by `lock` for changing. */
-  private sealBits: number;
-  private hole: Punching | null = null;
+  #seals: number;
+  #punching: Punching | null = null;
 
-  constructor(mode: number, seals: number) {
+  constructor(mode: number, seals: number, lockClass: LockClass = INODE_LOCK) {
     this.mode = mode;
-    this.sealBits = seals;
+    this.lock = new Lock(lockClass, 'inode lock');
+    this.#seals = seals;
+  }
+
+  /** What stands for the size and the seals. */
+  get sizeCell(): Cell {
+    return this.#sizeCell;
   }
 
   /** Bytes; read without a lock. @linux i_size_read */
   get size(): number {
-    sched.touch(this.sizeCell, READ);
-    return this.bytes;
+    sched.touch(this.#sizeCell, READ);
+    return this.#size;
   }
   set size(bytes: number) {
-    sched.touch(this.sizeCell, WRITE);
-    this.bytes = bytes;
+    sched.touch(this.#sizeCell, WRITE);
+    this.#size = bytes;
   }
 
   get seals(): number {
-    sched.touch(this.sizeCell, READ);
-    return this.sealBits;
+    sched.touch(this.#sizeCell, READ);
+    return this.#seals;
   }
   set seals(seals: number) {
-    sched.touch(this.sizeCell, WRITE);
-    this.sealBits = seals;
+    sched.touch(this.#sizeCell, WRITE);
+    this.#seals = seals;
   }
 
   get punching(): Punching | null {
     sched.touch(this.punchCell, READ);
-    return this.hole;
+    return this.#punching;
   }
   set punching(punching: Punching | null) {
     sched.touch(this.punchCell, WRITE);
-    this.hole = punching;
+    this.#punching = punching;
   }
 
   /** Size as it is, for reports and checks: touches nothing. */
   peekSize(): number {
-    return this.bytes;
+    return this.#size;
   }
 }

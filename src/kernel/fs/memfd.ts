@@ -15,11 +15,14 @@ import {
   O_ACCMODE,
   O_RDONLY,
 } from '../../uapi/fcntl.ts';
+import { HUGETLB_FLAG_ENCODE_MASK, HUGETLB_FLAG_ENCODE_SHIFT } from '../../uapi/mman.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { lockMappingOf, unlockMapping } from '../mm/filemap.ts';
+import { hstateSizelog } from '../mm/hugetlb.ts';
 import { withInodeLock } from '../mm/shmem.ts';
 import { has, VM_MAYWRITE, VM_SHARED, type VmFlags, withoutFlag } from '../mm/vm-flags.ts';
 import type { File } from './file.ts';
+import { hugetlbFileSetup } from './hugetlbfs.ts';
 import type { Inode } from './inode.ts';
 import { shmemFileSetup } from './shmem-file.ts';
 
@@ -28,7 +31,7 @@ export const MEMFD_ERRORS = errnoTable('memfd_create', {
   exec: ['EINVAL', 'MFD_EXEC and MFD_NOEXEC_SEAL exclude each other'],
   fault: ['EFAULT', 'the name cannot be read'],
   name: ['EINVAL', 'the name is longer than 249 bytes'],
-  hugetlb: ['ENOSYS', 'hugetlbfs is not modelled yet'],
+  hugetlb: ['ENODEV', 'MFD_HUGETLB with a size of huge pages that there is not'],
 });
 export const SEAL_ERRORS = errnoTable('fcntl(F_ADD_SEALS)', {
   kind: ['EINVAL', 'only shared memory has seals'],
@@ -42,23 +45,30 @@ const ALL_SEALS =
   F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC;
 const WRITE_SEALS = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 const KNOWN = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC;
+const HUGETLB_KNOWN = KNOWN | MFD_HUGETLB | (HUGETLB_FLAG_ENCODE_MASK << HUGETLB_FLAG_ENCODE_SHIFT);
 
 /** @returns 0, or why the flags are wrong. @linux sanitize_flags */
 export function checkMemfdFlags(flags: number): number {
-  if ((flags & MFD_HUGETLB) !== 0) return fail(MEMFD_ERRORS.hugetlb);
-  if ((flags & ~KNOWN) !== 0) return fail(MEMFD_ERRORS.flags);
+  const known = (flags & MFD_HUGETLB) === 0 ? KNOWN : HUGETLB_KNOWN;
+  if ((flags & ~known) !== 0) return fail(MEMFD_ERRORS.flags);
   return (flags & MFD_EXEC) !== 0 && (flags & MFD_NOEXEC_SEAL) !== 0 ? fail(MEMFD_ERRORS.exec) : 0;
 }
 
-/** An empty file with the seals and mode that the flags give it. @linux mm/memfd.c alloc_file */
-export function createMemfd(name: string, flags: number): File {
+/**
+ * An empty file with the seals and mode that the flags give it.
+ * @returns it, or a negative errno. @linux mm/memfd.c alloc_file
+ */
+export function createMemfd(name: string, flags: number): File | number {
   let mode = 0o777;
   let seals = (flags & MFD_ALLOW_SEALING) !== 0 ? 0 : F_SEAL_SEAL;
   if ((flags & MFD_NOEXEC_SEAL) !== 0) {
     mode = 0o666;
     seals = F_SEAL_EXEC;
   }
-  return shmemFileSetup(`/memfd:${name} (deleted)`, 0, mode, seals);
+  const path = `/memfd:${name} (deleted)`;
+  if ((flags & MFD_HUGETLB) === 0) return shmemFileSetup(path, 0, mode, seals);
+  const h = hstateSizelog((flags >>> HUGETLB_FLAG_ENCODE_SHIFT) & HUGETLB_FLAG_ENCODE_MASK);
+  return h === null ? fail(MEMFD_ERRORS.hugetlb) : hugetlbFileSetup(h, path, 0, mode, seals);
 }
 
 /** @returns the seals, or -EINVAL. @linux memfd_get_seals */

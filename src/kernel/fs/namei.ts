@@ -11,7 +11,7 @@ import { procMeminfo } from './proc/meminfo.ts';
 import { openPagemap } from './proc/pagemap.ts';
 import { procSmaps, procSmapsRollup } from './proc/smaps.ts';
 import { procStatus } from './proc/status.ts';
-import { SETTINGS } from './sysfs.ts';
+import { SETTINGS, STORES } from './sysfs.ts';
 
 const NULL_OPS: FileOps = {
   kind: 'null',
@@ -48,7 +48,7 @@ const TREE: Readonly<Record<string, Opener>> = {
   ...Object.fromEntries(
     Object.entries(SETTINGS).map(([path, text]): [string, Opener] => [
       path,
-      () => seqFile(() => `${text()}\n`, path),
+      (_task, flags) => seqFile(() => `${text()}\n`, path, STORES[path] ?? null, flags),
     ]),
   ),
 };

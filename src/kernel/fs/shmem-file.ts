@@ -58,6 +58,7 @@ export const FTRUNCATE_ERRORS = errnoTable('ftruncate', {
   negative: ['EINVAL', 'the length is negative'],
   badFd: ['EBADF', 'fd is not open'],
   kind: ['EINVAL', 'fd is no regular file, or not open for writing'],
+  huge: ['EINVAL', 'a size of a hugetlb file that is not a whole number of huge pages'],
   shrink: ['EPERM', 'F_SEAL_SHRINK forbids a smaller file'],
   grow: ['EPERM', 'F_SEAL_GROW forbids a larger file'],
 });
@@ -72,6 +73,7 @@ export const FALLOCATE_ERRORS = errnoTable('fallocate', {
   sealed: ['EPERM', 'a write seal forbids punching holes'],
   grow: ['EPERM', 'F_SEAL_GROW forbids reaching beyond the end'],
   noMemory: ['ENOMEM', 'no memory for a page'],
+  noHugePages: ['ENOSPC', 'no huge page is free'],
 });
 
 /** The inode of an open file that has pages. */

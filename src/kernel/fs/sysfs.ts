@@ -1,20 +1,11 @@
 /**
- * What programs read under /sys/kernel/mm and /proc/sys/vm: settings and figures. There are no huge pages, and the files
- * say so. @linux mm/huge_memory.c, mm/hugetlb_sysfs.c, Documentation/admin-guide/sysctl/vm.rst
+ * What programs read under /sys/kernel/mm and /proc/sys/vm: settings and figures. There are no transparent huge pages,
+ * and the files say so. @linux mm/huge_memory.c, mm/hugetlb_sysfs.c, Documentation/admin-guide/sysctl/vm.rst
  */
 import { world } from '../current.ts';
+import { HUGETLB_SETTINGS, HUGETLB_STORES } from './sysfs-hugetlb.ts';
 
 const THP = '/sys/kernel/mm/transparent_hugepage';
-const POOLS = ['2048kB', '1048576kB'].map((size) => `/sys/kernel/mm/hugepages/hugepages-${size}`);
-const POOL_FILES = [
-  'free_hugepages',
-  'nr_hugepages',
-  'nr_hugepages_mempolicy',
-  'nr_overcommit_hugepages',
-  'resv_hugepages',
-  'surplus_hugepages',
-];
-
 const KHUGEPAGED: Readonly<Record<string, number>> = {
   alloc_sleep_millisecs: 60_000,
   defrag: 1,
@@ -40,16 +31,15 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
       () => `${value}`,
     ]),
   ),
-  ...Object.fromEntries(
-    POOLS.flatMap((pool) => POOL_FILES.map((name) => [`${pool}/${name}`, () => '0'])),
-  ),
+  ...HUGETLB_SETTINGS,
   '/proc/sys/vm/unprivileged_userfaultfd': () => `${world.sysctl.unprivilegedUserfaultfd}`,
   '/proc/sys/vm/overcommit_memory': () => `${world.sysctl.overcommitMemory}`,
   '/proc/sys/vm/max_map_count': () => `${world.sysctl.maxMapCount}`,
   '/proc/sys/vm/mmap_min_addr': () => `${world.sysctl.mmapMinAddr}`,
   '/proc/sys/vm/overcommit_ratio': () => '50',
   '/proc/sys/vm/swappiness': () => '60',
-  '/proc/sys/vm/nr_hugepages': () => '0',
-  '/proc/sys/vm/nr_overcommit_hugepages': () => '0',
   '/proc/swaps': () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority',
 };
+
+/** What writing to them does: 0 or a negative errno. Settings without an entry cannot be written. */
+export const STORES: Readonly<Record<string, (text: string) => number>> = { ...HUGETLB_STORES };

@@ -25,6 +25,7 @@ import { copyToUser } from '../mm/user-access.ts';
 import {
   has,
   VM_DROPPABLE,
+  VM_HUGETLB,
   VM_MAYWRITE,
   VM_SPECIAL,
   VM_UFFD_FLAGS,
@@ -171,7 +172,7 @@ function scanForRegister(
 
 /** Whether a mapping can be watched in these modes. @linux vma_can_userfault */
 function canUserfault(vma: Vma, modes: VmFlags, ctx: UserfaultfdCtx): boolean {
-  if (has(vma.flags, VM_DROPPABLE)) return false;
+  if (has(vma.flags, (VM_DROPPABLE | VM_HUGETLB) as VmFlags)) return false;
   const shmem = vmaInode(vma) !== null;
   if (has(modes, VM_UFFD_MINOR) && !(shmem && minorOnShmem())) return false;
   if (modes === VM_UFFD_WP && ctx.has(UFFD_FEATURE_WP_ASYNC)) return true;

@@ -7,6 +7,7 @@ import { world } from '../current.ts';
 import { fput } from '../fs/file.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
 import { unlinkFileVma } from './filemap.ts';
+import { hugetlbVmaClose } from './hugetlb-vma.ts';
 import type { Mm } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
@@ -43,6 +44,7 @@ export function* exitMmap(mm: Mm): Steps<void> {
   for (const vma of vmas) {
     yield* unlinkAnonVmas(vma);
     detachVma(vma);
+    hugetlbVmaClose(vma);
     if (vma.file !== null) yield* fput(world.current, vma.file);
   }
   freePgd(mm);

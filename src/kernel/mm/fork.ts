@@ -46,6 +46,7 @@ import {
 import { anonVmaFork } from './anon-vma.ts';
 import { mmput } from './exit-mmap.ts';
 import { linkFileVma } from './filemap.ts';
+import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
@@ -120,6 +121,7 @@ function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
   const copy = new Vma(mm, vma.start, vma.end, vma.flags, vma.pgoff);
   copy.file = vma.file;
   copy.uffd = vma.uffd;
+  if (isVmHugetlb(vma)) hugetlbVmaDup(copy);
   const result = yield* dupUserfaultfd(vma, copy, forks);
   if (result < 0) return result;
   const wipe = has(vma.flags, VM_WIPEONFORK);

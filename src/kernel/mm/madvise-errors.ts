@@ -13,6 +13,7 @@ export const MADVISE_ERRORS = errnoTable('madvise', {
   guardKind: ['EINVAL', 'guards cannot be in this kind of mapping, nor be put into a locked one'],
   guardMemory: ['ENOMEM', 'no memory for a page table or an anon_vma'],
   guardRace: ['EAGAIN', 'a fault put a page back meanwhile (the order of the first proposal)'],
+  cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
   tooMany: ['EAGAIN', 'changing part of a mapping would make more mappings than max_map_count'],
   gone: ['ENOMEM', 'the mapping went away while its monitor was told of the removal'],
   populate: ['EINVAL', 'the mapping does not allow the access'],

@@ -5,7 +5,7 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from '../../uapi/fcntl.ts';
 import { world } from '../current.ts';
 import { fail } from '../errno-row.ts';
 import { fget, fput } from '../fs/file.ts';
-import { vfsFallocate } from '../fs/shmem-file.ts';
+import { vfsFallocate } from '../fs/truncate.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';

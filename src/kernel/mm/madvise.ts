@@ -2,6 +2,7 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { SleepClass } from '../../sched/wait.ts';
+import { EINVAL } from '../../uapi/errno.ts';
 
 import {
   MADV_COLD,
@@ -34,10 +35,9 @@ import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
-
 import { coldRange, freeRange, pageoutRange, willneedRange } from './madvise-lru.ts';
-
 import { madvisePopulate } from './madvise-populate.ts';
 import { madviseRemove } from './madvise-remove.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
@@ -116,6 +116,7 @@ function mergeable(vma: Vma): VmFlags {
   const shared = has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags);
   return shared ? vma.flags : withFlag(vma.flags, VM_MERGEABLE);
 }
+const NEVER_DUMPED: VmFlags = (VM_SPECIAL | VM_DROPPABLE) as VmFlags;
 const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
 function unlessSealed(change: FlagChange): FlagChange {
   return (vma) => (discardSealed(vma) ? E.sealed : change(vma));
@@ -147,7 +148,7 @@ export const ADVICE: readonly Advice[] = [
     'MADV_DODUMP',
     MADV_DODUMP,
     unless(
-      (vma) => has(vma.flags, (VM_SPECIAL | VM_DROPPABLE) as VmFlags),
+      (vma) => has(vma.flags, isVmHugetlb(vma) ? VM_DROPPABLE : NEVER_DUMPED),
       setting(VM_NONE, VM_DONTDUMP),
     ),
   ),
@@ -238,7 +239,8 @@ function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange):
   if (typeof flags !== 'number') return fail(flags);
   if (flags === vma.flags) return 0;
   const changed = yield* vmaModify(vma, start, end, { flags });
-  return typeof changed === 'number' ? fail(E.tooMany) : 0;
+  if (typeof changed !== 'number') return 0;
+  return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);
 }
 
 /** @linux mm/madvise.c madvise_willneed */

@@ -43,6 +43,8 @@ import { seam } from '../seam.ts';
 import { doFault } from './do-fault.ts';
 import { doSwapPage } from './do-swap-page.ts';
 import { folioCouldLock } from './folio-lock.ts';
+import { hugetlbFault } from './hugetlb-fault.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
@@ -64,7 +66,6 @@ import {
 } from './vm-fault.ts';
 import {
   has,
-  VM_HUGETLB,
   VM_MAYSHARE,
   VM_SHARED,
   VM_UFFD_MISSING,
@@ -86,7 +87,7 @@ export function* handleMmFault(
   address: Vaddr,
   flags: FaultFlags,
 ): Steps<VmFault> {
-  assert(!has(vma.flags, VM_HUGETLB), 'hugetlb faults are not modelled yet');
+  if (isVmHugetlb(vma)) return yield* hugetlbFault(vma, task, address, flags);
   const vmf: Fault = {
     vma,
     task,

@@ -10,6 +10,7 @@ import type { File } from '../fs/file.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { MMAP_LOCK, VMA_LOCK } from '../lock-classes.ts';
 import type { AnonVma, AnonVmaChain } from './anon-vma.ts';
+import type { HugetlbVma } from './hugetlb-vma.ts';
 import type { VmFlags } from './vm-flags.ts';
 import { VmaTree } from './vma-tree.ts';
 
@@ -33,6 +34,8 @@ export class Vma {
   /** Links to the anon_vmas whose folios may be mapped here. Protected by mmap_lock for writing. */
   anonVmaChain: AnonVmaChain[] = [];
   uffd: UserfaultfdCtx | null = null;
+  /** Of hugetlb mappings: their lock and their promised pages. Protected by mmap_lock for writing. */
+  hugetlb: HugetlbVma | null = null;
   /** Per-VMA lock. */
   readonly lock: Lock;
   /** No longer in the tree: a reader that found it under RCU must look again. */
@@ -102,8 +105,8 @@ export class Mm {
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
   /** Page-table pages, for VmPTE and the census. */
   tables = 0;
-  private everPinned = false;
-  private readonly pinnedCell: Cell;
+  #hasPinned = false;
+  readonly #pinnedCell: Cell;
   /** Odd while fork write-protects pages: then GUP-fast gives up. @linux write_protect_seq */
   writeProtectSeq = 0;
   readonly writeProtectCell: Cell;
@@ -135,7 +138,7 @@ export class Mm {
     this.pgdCell = sched.newCell(CELL_MM);
     this.accessesDueCell = sched.newCell(CELL_MM);
     this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
-    this.pinnedCell = sched.newCell(CELL_MM);
+    this.#pinnedCell = sched.newCell(CELL_MM);
     this.writeProtectCell = sched.newCell(CELL_MM);
   }
 
@@ -146,15 +149,15 @@ export class Mm {
 
   /** @linux mm_set_has_pinned_flag */
   setHasPinned(): void {
-    if (this.everPinned) return;
-    sched.touch(this.pinnedCell, WRITE);
-    this.everPinned = true;
+    if (this.#hasPinned) return;
+    sched.touch(this.#pinnedCell, WRITE);
+    this.#hasPinned = true;
   }
 
   /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
   get hasPinned(): boolean {
-    sched.touch(this.pinnedCell, READ);
-    return this.everPinned;
+    sched.touch(this.#pinnedCell, READ);
+    return this.#hasPinned;
   }
 
   get mapCount(): number {

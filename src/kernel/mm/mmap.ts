@@ -31,6 +31,8 @@ import { shmemZeroSetup } from '../fs/shmem-file.ts';
 import { type UserfaultfdUnmapCtx, userfaultfdUnmapComplete } from '../fs/userfaultfd-events.ts';
 import { STACK_GUARD_GAP } from './expand-stack.ts';
 import { linkFileVma } from './filemap.ts';
+import { HUGETLB_VM_FLAGS, hugetlbfsFileMmap } from './hugetlb-mmap.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
 
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
@@ -59,8 +61,10 @@ import { pageAlign, pageStart, vmProt } from './vm-prot.ts';
 import { insertVma, mergeNewRange } from './vma.ts';
 
 export const MMAP_ERRORS = errnoTable('mmap', {
+  hugeSize: ['EINVAL', 'MAP_HUGETLB with a size of huge pages that there is not'],
   offset: ['EINVAL', 'offset is not a multiple of the page size'],
   badFd: ['EBADF', 'fd is not open'],
+  notHugetlb: ['EINVAL', 'MAP_HUGETLB with a file that has no huge pages'],
   file: ['ENODEV', 'this kind of file cannot be mapped'],
   empty: ['EINVAL', 'the length is 0'],
   tooLong: ['ENOMEM', 'the length is more than an address space holds'],
@@ -69,6 +73,10 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   beyond: ['ENOMEM', 'the range reaches beyond user space'],
   noRoom: ['ENOMEM', 'no gap in the address space is large enough'],
   unaligned: ['EINVAL', 'MAP_FIXED with an address that is not a multiple of the page size'],
+  unalignedHuge: [
+    'EINVAL',
+    'MAP_FIXED with an address that is not a multiple of the huge page size',
+  ],
   low: ['EPERM', 'the address is below vm.mmap_min_addr'],
   taken: ['EEXIST', 'MAP_FIXED_NOREPLACE over something mapped'],
   lockNotAllowed: ['EPERM', 'MAP_LOCKED, and RLIMIT_MEMLOCK is 0'],
@@ -80,6 +88,8 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   fileGrows: ['EINVAL', 'MAP_GROWSDOWN on a file'],
   type: ['EINVAL', 'neither MAP_PRIVATE nor MAP_SHARED'],
   sealed: ['EPERM', 'a shared writable mapping of a file with a write seal'],
+  hugeOffset: ['EINVAL', 'offset is not a multiple of the huge page size'],
+  noHugePages: ['ENOMEM', 'the pool has too few huge pages for a promise of them all'],
 });
 
 /** Flags that MAP_SHARED ignores where it does not know them; MAP_SHARED_VALIDATE refuses all others. */
@@ -202,7 +212,8 @@ function vmFlagsOf(mm: Mm, request: MmapRequest, file: File | null): VmFlags | R
   if (inode === null) return { refused: E.file };
   if (grows) return { refused: E.fileGrows };
   const sealed = sealedVmFlags(inode, vm, (prot & PROT_WRITE) !== 0);
-  return sealed === null ? { refused: E.sealed } : accounted(sealed);
+  if (sealed === null) return { refused: E.sealed };
+  return inode.hstate === null ? accounted(sealed) : withFlag(sealed, HUGETLB_VM_FLAGS);
 }
 
 interface Refusal {
@@ -221,29 +232,41 @@ function placed(mm: Mm, request: MmapRequest, length: number): number {
   const { address, flags } = request;
   if (length > TASK_SIZE) return fail(E.tooLong);
   let result = address;
+  const align = request.file?.inode?.hstate?.size ?? PAGE_SIZE;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) === 0) {
-    result = getUnmappedArea(mm, address, length);
+    result = getUnmappedArea(mm, address, length, align);
     if (result < 0) return fail(E.noRoom);
   }
   if (result < 0 || result > TASK_SIZE - length) return fail(E.beyond);
   if (result % PAGE_SIZE !== 0) return fail(E.unaligned);
+  if (result % align !== 0) return fail(E.unalignedHuge);
   if (result < world.sysctl.mmapMinAddr && world.current.uid !== 0) return fail(E.low);
   return result;
 }
 
 /**
  * The hint when there is room, else the highest gap below the mmap base, else above it; negative: there is none.
+ * @param align bytes that the address is a multiple of
  * Requires: mmap_lock. @linux mm/mmap.c get_unmapped_area
  */
-export function getUnmappedArea(mm: Mm, hint: Vaddr, length: number): number {
+export function getUnmappedArea(
+  mm: Mm,
+  hint: Vaddr,
+  length: number,
+  align: number = PAGE_SIZE,
+): number {
   const lowest = Math.max(PAGE_SIZE, world.sysctl.mmapMinAddr);
   const { mmapBase } = machine.geometry;
   if (hint > 0) {
-    const address = Math.max(pageStart(hint), lowest);
+    const wanted = align === PAGE_SIZE ? pageStart(hint) : Math.ceil(hint / align) * align;
+    const address = Math.max(wanted, lowest);
     if (address <= TASK_SIZE - length && !crowds(mm, address, length)) return address;
   }
-  const below = mm.vmas.findGap(length, lowest, mmapBase);
-  return below >= 0 ? below : mm.vmas.findGap(length, mmapBase, TASK_SIZE);
+  // Within a gap that is larger by all but a page, some place is aligned.
+  const room = length + align - PAGE_SIZE;
+  const below = mm.vmas.findGap(room, lowest, mmapBase);
+  const found = below >= 0 ? below : mm.vmas.findGap(room, mmapBase, TASK_SIZE);
+  return found < 0 ? found : Math.floor((found + room - length) / align) * align;
 }
 
 function overlaps(mm: Mm, address: Vaddr, length: number): boolean {
@@ -300,6 +323,11 @@ export function* mmapRegion(
     const vma = new Vma(mm, start, end, born, pgoff);
     if (file !== null) {
       vma.file = fget(file);
+      const refused = isVmHugetlb(vma) ? yield* hugetlbfsFileMmap(vma) : null;
+      if (refused !== null) {
+        yield* fput(world.current, file);
+        return fail(refused === 'pool' ? MMAP_ERRORS.noHugePages : MMAP_ERRORS.hugeOffset);
+      }
       yield* linkFileVma(vma);
     }
     insertVma(vma);

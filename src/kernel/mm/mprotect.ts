@@ -39,7 +39,7 @@ import {
 import { getPte, setPte } from '../../machine/tables.ts';
 import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import { ENOMEM } from '../../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import {
   PROT_EXEC,
   PROT_GROWSDOWN,
@@ -89,6 +89,7 @@ export const MPROTECT_ERRORS = errnoTable('mprotect', {
   hole: ['ENOMEM', 'part of the range is not mapped; what lies before the hole is changed'],
   access: ['EACCES', 'the mapping may never have the access that prot asks for'],
   sealed: ['EPERM', 'the mapping is sealed'],
+  cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
   tooMany: ['ENOMEM', 'changing part of a mapping would make more mappings than max_map_count'],
 });
 
@@ -165,7 +166,7 @@ function* mprotectFixup(
   wanted = accounted(vma, wanted);
   if (wanted === flags) return 0;
   const changed = yield* vmaModify(vma, start, end, { flags: wanted });
-  if (typeof changed === 'number') return fail(E.tooMany);
+  if (typeof changed === 'number') return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);
   const error = yield* changeProtectionRange(tlb, changed, start, end, {});
   if (error < 0) return error;
   // Locked memory that may now be written gets its own pages at once (measured on 6.18).

@@ -1,6 +1,7 @@
 /** mseal(2): mappings that may not be changed or taken away any more. @linux mm/mseal.c; semantics.md sections 4, 6 */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
+import { EINVAL } from '../../uapi/errno.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
@@ -13,6 +14,7 @@ export const MSEAL_ERRORS = errnoTable('mseal', {
   unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
   wraps: ['EINVAL', 'addr + len is beyond the end of the address space'],
   hole: ['ENOMEM', 'part of the range is not mapped; nothing is sealed'],
+  cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
   tooMany: ['ENOMEM', 'sealing part of a mapping would make more mappings than max_map_count'],
 });
 const E = MSEAL_ERRORS;
@@ -53,7 +55,7 @@ function* sealRange(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
     const to = Math.min(vma.end, end);
     const flags = withFlag(vma.flags, VM_SEALED);
     const changed = flags === vma.flags ? vma : yield* vmaModify(vma, address, to, { flags });
-    if (typeof changed === 'number') return fail(E.tooMany);
+    if (typeof changed === 'number') return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);
     address = to;
   }
   return 0;

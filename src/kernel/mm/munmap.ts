@@ -15,6 +15,7 @@ import {
 } from '../fs/userfaultfd-events.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
 import { unlinkFileVma } from './filemap.ts';
+import { hugetlbVmaClose, isVmHugetlb, mayCut } from './hugetlb-vma.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   mmapReadUnlock,
@@ -35,6 +36,7 @@ export const MUNMAP_ERRORS = errnoTable('munmap', {
   empty: ['EINVAL', 'the length is 0'],
   tooMany: ['ENOMEM', 'a hole in a mapping would make more mappings than max_map_count'],
   sealed: ['EPERM', 'a mapping in the range is sealed'],
+  unalignedHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
 });
 
 /**
@@ -91,7 +93,10 @@ export function* unmapRegion(
   if (release) mmapWriteDowngrade(mm);
   yield* clear(mm, doomed, start, end);
   if (release) mmapReadUnlock(mm);
-  for (const { file } of doomed) if (file !== null) yield* fput(world.current, file);
+  for (const vma of doomed) {
+    hugetlbVmaClose(vma);
+    if (vma.file !== null) yield* fput(world.current, vma.file);
+  }
   return 0;
 }
 
@@ -110,11 +115,13 @@ function* gather(
     // Only a hole adds a mapping for good; cutting an end off may be one over the limit for a moment.
     if (end < first.end && mm.mapCount >= world.sysctl.maxMapCount) return fail(E.tooMany);
     if (has(first.flags, VM_SEALED)) return fail(E.sealed);
+    if (isVmHugetlb(first) && !mayCut(first, start)) return fail(E.unalignedHuge);
     yield* splitVmaUnlimited(first, start, true);
   }
   for (const vma of mm.vmas.range(start, end)) {
     // What was split before a sealed mapping is met stays split (measured on 6.18).
     if (has(vma.flags, VM_SEALED)) return fail(E.sealed);
+    if (isVmHugetlb(vma) && vma.end > end && !mayCut(vma, end)) return fail(E.unalignedHuge);
     if (vma.end > end) yield* splitVmaUnlimited(vma, end, false);
     yield* vmaStartWrite(vma);
     const error = yield* userfaultfdUnmapPrep(vma, start, end, heard);

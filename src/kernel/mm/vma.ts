@@ -9,13 +9,14 @@ import { WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { assertHeldWrite, type Lock, lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import { ENOMEM } from '../../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
 import { type File, fget, fput } from '../fs/file.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { seam } from '../seam.ts';
 import { type AnonVma, anonVmaClone, unlinkAnonVmas } from './anon-vma.ts';
 import { linkFileVma, lockMapping, unlockMapping } from './filemap.ts';
+import { hugetlbVmaOpen, isVmHugetlb, mayCut } from './hugetlb-vma.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { vmaStartWrite } from './mmap-lock.ts';
 import { has, VM_IGNORE_MERGE, VM_SPECIAL, type VmFlags, withFlag } from './vm-flags.ts';
@@ -43,7 +44,8 @@ export interface VmaRange {
 
 /**
  * Gives [start, end) of a VMA new attributes: merges it with neighbours that then are alike, or splits it off.
- * @returns the VMA that covers the range now, write-locked, or -ENOMEM when that needs one VMA too many
+ * @returns the VMA that covers the range now, write-locked; -ENOMEM when that needs one VMA too many, -EINVAL when a
+ *   mapping of huge pages would be cut within one of them
  * Requires: mmap_lock for writing; [start, end) within the VMA. @linux mm/vma.c vma_modify
  */
 export function* vmaModify(
@@ -57,6 +59,7 @@ export function* vmaModify(
   const uffd = change.uffd === undefined ? vma.uffd : change.uffd;
   const merged = yield* mergeExistingRange(vma, start, end, flags, uffd);
   if (merged !== null) return merged;
+  if (isVmHugetlb(vma) && !(mayCut(vma, start) && mayCut(vma, end))) return -EINVAL;
   if (vma.start < start) {
     const error = yield* splitVma(vma, start, true);
     if (error < 0) return error;
@@ -94,6 +97,7 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
   fresh.file = vma.file;
   if (fresh.file !== null) fget(fresh.file);
   fresh.uffd = vma.uffd;
+  if (isVmHugetlb(vma)) hugetlbVmaOpen(fresh, vma);
   yield* vmaStartWrite(vma);
   fresh.anonVma = vma.anonVma;
   yield* anonVmaClone(fresh, vma);
@@ -195,6 +199,7 @@ export function* copyVma(vma: Vma, start: Vaddr, length: number, pgoff: number):
   fresh.file = file;
   if (file !== null) fget(file);
   fresh.uffd = uffd;
+  if (isVmHugetlb(vma)) hugetlbVmaOpen(fresh, vma);
   fresh.anonVma = anonVma;
   yield* anonVmaClone(fresh, vma);
   yield* linkFileVma(fresh);

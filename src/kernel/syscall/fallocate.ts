@@ -9,13 +9,8 @@ import {
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
 import { fget, fput } from '../fs/file.ts';
-import {
-  doTruncate,
-  FALLOCATE_ERRORS,
-  FTRUNCATE_ERRORS,
-  MAX_LFS_FILESIZE,
-  vfsFallocate,
-} from '../fs/shmem-file.ts';
+import { FALLOCATE_ERRORS, FTRUNCATE_ERRORS, MAX_LFS_FILESIZE } from '../fs/shmem-file.ts';
+import { doTruncate, vfsFallocate } from '../fs/truncate.ts';
 import { fd, flags, length, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 

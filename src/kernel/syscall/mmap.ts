@@ -2,7 +2,10 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import { ENOSYS } from '../../uapi/errno.ts';
+import { F_SEAL_SEAL } from '../../uapi/fcntl.ts';
 import {
+  HUGETLB_FLAG_ENCODE_MASK,
+  HUGETLB_FLAG_ENCODE_SHIFT,
   MAP_ANONYMOUS,
   MAP_DROPPABLE,
   MAP_HUGETLB,
@@ -13,6 +16,8 @@ import {
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
 import { fget, fput } from '../fs/file.ts';
+import { hugetlbFileSetup } from '../fs/hugetlbfs.ts';
+import { hstateSizelog } from '../mm/hugetlb.ts';
 import { doMmap, MMAP_ERRORS } from '../mm/mmap.ts';
 import { address, fd, flags, length, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
@@ -22,17 +27,34 @@ function* sysMmap(task: Task, args: SysArgs): Steps<number> {
   // The file is looked up before anything else but the offset is checked. @linux ksys_mmap_pgoff
   if (offset % PAGE_SIZE !== 0) return fail(MMAP_ERRORS.offset);
   const request = { address: where, length: size, prot, flags: how };
+  const pgoff = offset / PAGE_SIZE;
   if ((how & MAP_ANONYMOUS) === 0) {
     const file = task.files.get(fildes);
     if (file === null) return fail(MMAP_ERRORS.badFd);
+    const h = file.inode?.hstate ?? null;
+    if (h === null && (how & MAP_HUGETLB) !== 0) return fail(MMAP_ERRORS.notHugetlb);
     fget(file);
-    const pgoff = offset / PAGE_SIZE;
-    const result = yield* doMmap(task.mmOrDie, { ...request, file, pgoff });
+    const rounded = h === null ? size : roundUp(size, h.size);
+    const result = yield* doMmap(task.mmOrDie, { ...request, length: rounded, file, pgoff });
     yield* fput(task, file);
     return result;
   }
-  if ((how & MAP_TYPE) === MAP_DROPPABLE || (how & MAP_HUGETLB) !== 0) return -ENOSYS;
+  if ((how & MAP_TYPE) === MAP_DROPPABLE) return -ENOSYS;
+  if ((how & MAP_HUGETLB) !== 0) {
+    const h = hstateSizelog((how >>> HUGETLB_FLAG_ENCODE_SHIFT) & HUGETLB_FLAG_ENCODE_MASK);
+    if (h === null) return fail(MMAP_ERRORS.hugeSize);
+    const rounded = roundUp(size, h.size);
+    const file = hugetlbFileSetup(h, '/anon_hugepage (deleted)', rounded, 0o777, F_SEAL_SEAL);
+    const result = yield* doMmap(task.mmOrDie, { ...request, length: rounded, file, pgoff });
+    yield* fput(task, file);
+    return result;
+  }
   return yield* doMmap(task.mmOrDie, request);
+}
+
+/** Register values are signed here: a negative length is the longest, but the last of them wrap around to 0. */
+function roundUp(length: number, size: number): number {
+  return Math.ceil(length / size) * size;
 }
 
 export const rows: readonly SyscallRow[] = [
@@ -59,9 +81,10 @@ export const rows: readonly SyscallRow[] = [
       'MAP_STACK',
       'MAP_LOCKED',
       'MAP_GROWSDOWN',
+      'MAP_HUGETLB',
     ],
     gap:
-      'Files other than memfds give ENODEV, hugetlb and droppable mappings ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
+      'Files other than memfds give ENODEV, droppable mappings ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
       'RLIMIT_AS and overcommit are not enforced; large mappings are not aligned for huge pages.',
   },
 ];

@@ -41,7 +41,7 @@ function* sysOpenat(task: Task, args: SysArgs): Steps<number> {
 }
 
 function* statTo(task: Task, file: File, pointer: number): Steps<number> {
-  const { size, mode, rdev, blocks } = file.ops.stat?.(file) ?? { size: 0, mode: 0o600 };
+  const { size, mode, rdev, blocks, blksize } = file.ops.stat?.(file) ?? { size: 0, mode: 0o600 };
   const bytes = new Uint8Array(STAT_BYTES);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, 1n, true);
@@ -50,7 +50,7 @@ function* statTo(task: Task, file: File, pointer: number): Steps<number> {
   view.setUint32(20, 1, true);
   view.setBigUint64(32, BigInt(rdev ?? 0), true);
   view.setBigInt64(48, BigInt(size), true);
-  view.setInt32(56, PAGE, true);
+  view.setInt32(56, blksize ?? PAGE, true);
   view.setBigInt64(64, BigInt(blocks ?? Math.ceil(size / 512)), true);
   return yield* copyToUser(task, pointer, bytes);
 }

@@ -3,6 +3,7 @@ import { machine } from '../../../machine/current.ts';
 import { PG_ANON, PG_SWAPBACKED } from '../../../machine/frames.ts';
 import { PAGE_SIZE } from '../../../machine/geometry.ts';
 import { world } from '../../current.ts';
+import { defaultHstate, hstates } from '../../mm/hugetlb.ts';
 import { has, VM_ACCOUNT } from '../../mm/vm-flags.ts';
 import { MemSizeStats } from './smaps.ts';
 
@@ -54,9 +55,14 @@ export function procMeminfo(): string {
     ...none('VmallocUsed', 'VmallocChunk', 'Percpu', 'AnonHugePages', 'ShmemHugePages'),
     ...none('ShmemPmdMapped', 'FileHugePages', 'FilePmdMapped', 'Balloon'),
   ];
-  const hugepages = ['Total', 'Free', 'Rsvd', 'Surp'].map((n) => `HugePages_${n}:       0\n`);
+  const h = defaultHstate();
+  const counts = { Total: h.nr, Free: h.free.length, Rsvd: h.resv, Surp: h.surplus };
+  const hugepages = Object.entries(counts).map(
+    ([n, count]) => `HugePages_${n}:${`${count}`.padStart(8)}\n`,
+  );
+  const hugetlb = hstates().reduce((kbs, { nr, size }) => kbs + (nr * size) / 1024, 0);
   const text = rows.map(([name, kb]) => line(name, kb)).join('');
-  return `${text}${hugepages.join('')}${line('Hugepagesize', 2048)}${line('Hugetlb', 0)}`;
+  return `${text}${hugepages.join('')}${line('Hugepagesize', h.size / 1024)}${line('Hugetlb', hugetlb)}`;
 }
 
 /** `MemFree:        22367684 kB` */

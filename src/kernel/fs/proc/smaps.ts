@@ -17,7 +17,11 @@ import {
   swpOffset,
 } from '../../../machine/pte.ts';
 import { getPte } from '../../../machine/tables.ts';
+
 import { vmaInode } from '../../mm/filemap.ts';
+
+import { vmaPageSize } from '../../mm/hugetlb-vma.ts';
+
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
 import { linearPageIndex } from '../../mm/rmap.ts';
@@ -152,7 +156,8 @@ export function procSmaps(mm: Mm): string {
   for (const vma of mm.vmas) {
     const stats = new MemSizeStats();
     stats.add(vma);
-    const page = kb('KernelPageSize', PAGE_SIZE) + kb('MMUPageSize', PAGE_SIZE);
+    const size = vmaPageSize(vma);
+    const page = kb('KernelPageSize', size) + kb('MMUPageSize', size);
     text += `${mapsLine(mm, vma)}\n${kb('Size', vma.end - vma.start)}${page}${stats.lines(false)}`;
     // There are no huge pages yet, so none is eligible.
     text += `THPeligible:           0\nVmFlags: ${vmFlagLetters(vma.flags)} \n`;
