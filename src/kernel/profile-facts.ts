@@ -190,11 +190,6 @@ export const UNLIKE: readonly Unlike[] = [
     source: 'semantics.md section 23',
   },
   {
-    what: 'fork takes write protection from the child here; older kernels left bits behind',
-    versions: '<5.14',
-    source: 'races.md H15: 8f34f1eac382',
-  },
-  {
     what: 'user space ends at 47 bits here, as on x86-64; it ends at 38 to 57 bits there',
     versions: '>=4.3',
     architectures: ['riscv64'],

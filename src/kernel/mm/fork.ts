@@ -43,6 +43,7 @@ import {
   dupUserfaultfdFail,
   type UserfaultfdForkCtx,
 } from '../fs/userfaultfd-events.ts';
+import { seam } from '../seam.ts';
 import { anonVmaFork } from './anon-vma.ts';
 import { mmput } from './exit-mmap.ts';
 import { linkFileVma } from './filemap.ts';
@@ -203,7 +204,7 @@ function copyPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): 
       return 0;
     }
     case 'swap':
-      setPte(to, copySwapPte(pte, dst, from));
+      setPte(to, copySwapPte(pte, dst, src, from));
       return 0;
     case 'migration':
     case 'hwpoison':
@@ -212,19 +213,27 @@ function copyPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): 
   }
 }
 
+/** Whether the child's entry stays write-protected: only where the child's mapping is registered. */
+export const keepsUffdWp = seam('fork.keepsUffdWp', (dst: Vma, _src: Vma): boolean =>
+  has(dst.flags, VM_UFFD_WP),
+);
+/** The same for a marker in an empty slot. */
+export const keepsMarker = seam('fork.keepsMarker', (dst: Vma): boolean =>
+  has(dst.flags, VM_UFFD_WP),
+);
+
 /** One more entry names the slot, and neither is exclusive. @returns the child's. @linux copy_nonpresent_pte */
-function copySwapPte(pte: Pte, dst: Vma, from: number): Pte {
+function copySwapPte(pte: Pte, dst: Vma, src: Vma, from: number): Pte {
   swapDuplicate(swpOffset(pte));
   dst.mm.rss.swap++;
   const shared = withoutFlags(pte, SWP_EXCLUSIVE);
   if (shared !== pte) setPte(from, shared);
-  return has(dst.flags, VM_UFFD_WP) ? shared : withoutFlags(shared, PTE_UFFD_WP);
+  return keepsUffdWp(dst, src) ? shared : withoutFlags(shared, PTE_UFFD_WP);
 }
 
 /** Poison and guards are inherited; write-protection only where the child's VMA is registered. @linux copy_pte_marker */
 function copyPteMarker(pte: Pte, dst: Vma): Pte {
-  const kept =
-    PTE_MARKER_POISONED | PTE_MARKER_GUARD | (has(dst.flags, VM_UFFD_WP) ? PTE_MARKER_UFFD_WP : 0);
+  const kept = PTE_MARKER_POISONED | PTE_MARKER_GUARD | (keepsMarker(dst) ? PTE_MARKER_UFFD_WP : 0);
   const mask = pteMarker(pte) & kept;
   return mask === 0 ? PTE_NONE : mkMarker(mask);
 }
@@ -241,7 +250,7 @@ function copyPresentPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: nu
     pte = withoutFlags(pte, PTE_WRITE);
     setPte(from, pte);
   }
-  const inherited = has(dst.flags, VM_UFFD_WP) ? pte : withoutFlags(pte, PTE_UFFD_WP);
+  const inherited = keepsUffdWp(dst, src) ? pte : withoutFlags(pte, PTE_UFFD_WP);
   // What the child has not written itself is clean to it. @linux __copy_present_ptes
   const clean = has(src.flags, VM_SHARED) ? PTE_YOUNG | PTE_DIRTY : PTE_YOUNG;
   setPte(to, withoutFlags(inherited, clean));

@@ -71,6 +71,7 @@ import {
   VM_NORESERVE,
   VM_SEALED,
   VM_SHARED,
+  VM_UFFD_WP,
   VM_WRITE,
   type VmFlags,
   withFlag,
@@ -353,7 +354,9 @@ export const writeMarksSoftDirty = seam(
  * @linux mm/mprotect.c can_change_pte_writable
  */
 function canChangePteWritable(flags: VmFlags, pte: Pte): boolean {
-  if (!has(flags, VM_WRITE) || pteUffdWp(pte) || writeMarksSoftDirty(flags, pte)) return false;
+  if (!has(flags, VM_WRITE) || writeMarksSoftDirty(flags, pte)) return false;
+  // What is shared and not watched is writable by the mapping's protection: of watched ones that was once true too.
+  if (pteUffdWp(pte)) return has(flags, VM_UFFD_WP) && vmPageProtWrite(flags) !== 0;
   if (has(flags, VM_SHARED)) {
     // Where first writes are reported, only what is dirty already may be written without one.
     return vmPageProtWrite(flags) !== 0 || pteDirty(pte);

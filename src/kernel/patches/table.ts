@@ -27,13 +27,14 @@ import { MOVE_PATCHES } from './move.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 
-import { noPagemapScan } from './pagemap-scan.ts';
+import { noPagemapScan, scanLosesDirty } from './pagemap-scan.ts';
 
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { swapinSkipsCache } from './swap.ts';
+import { UFFD_WP_PATCHES } from './uffd-wp.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
@@ -75,12 +76,14 @@ export const PATCHES: readonly Patch[] = [
   guardEagain,
   anonVmaFails,
   noPagemapScan,
+  scanLosesDirty,
   mremapFlushLate,
   noWpOnFiles,
   noPteMarkers,
   punchDropsMarkers,
   ...MOVE_PATCHES,
   ...SOFT_DIRTY_PATCHES,
+  ...UFFD_WP_PATCHES,
 ];
 
 /** Patches that stand for an option of the kernel's build, which no version decides. */

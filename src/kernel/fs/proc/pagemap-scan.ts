@@ -185,7 +185,7 @@ function* scanTable(scan: Scan, vma: Vma, start: Vaddr, end: Vaddr): Steps<Errno
     if (!matches(scan.arg, categories)) continue;
     if (report(scan, categories, address, address + PAGE_SIZE) === address) continue;
     if (!protect) continue;
-    protectSlot(slot);
+    yield* protectSlot(slot);
     flushScanned(vma.mm, address);
   }
   unlock(ptLockOf(first));
@@ -251,8 +251,12 @@ function report(scan: Scan, categories: number, start: Vaddr, end: Vaddr): Vaddr
 }
 
 /** Requires: the page-table lock. @linux make_uffd_wp_pte */
-function protectSlot(slot: number): void {
-  const pte = getPte(slot);
-  if (pteNone(pte)) setPte(slot, mkMarker(PTE_MARKER_UFFD_WP));
-  else setPte(slot, ptePresent(pte) ? mkUffdWp(pte) : withFlags(pte, PTE_UFFD_WP));
+export const protectSlot = seam('pagemap-scan.protectSlot', function* (slot: number): Steps<void> {
+  setPte(slot, protectedPte(getPte(slot)));
+});
+
+/** What a slot becomes. */
+export function protectedPte(pte: Pte): Pte {
+  if (pteNone(pte)) return mkMarker(PTE_MARKER_UFFD_WP);
+  return ptePresent(pte) ? mkUffdWp(pte) : withFlags(pte, PTE_UFFD_WP);
 }
