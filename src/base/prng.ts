@@ -3,21 +3,21 @@
  * only source of "randomness" in `src`, seeded explicitly. Not cryptographic; every host computes the same sequence.
  */
 export class Prng {
-  #a: number;
-  #b: number;
+  private a: number;
+  private b: number;
 
   constructor(seed: number) {
-    this.#a = (seed ^ 0x9e3779b9) | 0 || 1;
-    this.#b = (Math.imul(seed, 0x85ebca6b) ^ 0xc2b2ae35) | 0 || 2;
+    this.a = (seed ^ 0x9e3779b9) | 0 || 1;
+    this.b = (Math.imul(seed, 0x85ebca6b) ^ 0xc2b2ae35) | 0 || 2;
     for (let i = 0; i < 8; i++) this.next32();
   }
 
   /** An unsigned 32-bit value. */
   next32(): number {
-    const a = this.#a;
-    const b = this.#b ^ a;
-    this.#a = rotate(a, 26) ^ b ^ (b << 9);
-    this.#b = rotate(b, 13);
+    const a = this.a;
+    const b = this.b ^ a;
+    this.a = rotate(a, 26) ^ b ^ (b << 9);
+    this.b = rotate(b, 13);
     return Math.imul(rotate(Math.imul(a, 0x9e3779bb), 5), 5) >>> 0;
   }
 

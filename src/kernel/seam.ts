@@ -89,17 +89,17 @@ export interface Patch {
 
 /** A table that tells which seams are called: only those can make two stacks of patches behave differently. */
 export class HeardOverrides extends Map<string, AnyFunction> {
-  readonly #heard: (seam: string) => void;
+  private readonly heard: (seam: string) => void;
 
   constructor(table: Overrides | null, heard: (seam: string) => void) {
     super();
     // Not through super(entries): that would fill the Map before this field is there.
-    this.#heard = heard;
+    this.heard = heard;
     for (const [name, call] of table ?? []) this.set(name, call);
   }
 
   override get(name: string): AnyFunction | undefined {
-    this.#heard(name);
+    this.heard(name);
     return super.get(name);
   }
 }

@@ -57,7 +57,7 @@ export function drawExecution(
   const program = new LitmusProgram(compiled, checks, maxSteps, true);
   const watched = {
     start(): LitmusExecution {
-      const execution = program.startExecution();
+      const execution = program.start();
       watcher = new Watcher(compiled.scope, execution);
       return execution;
     },

@@ -14,13 +14,13 @@ import { BrokenRule } from './state.ts';
 
 export class SoftDirtyPromise implements Watcher {
   readonly name = 'soft-dirty';
-  readonly #written: Map<Mm, Set<number>> = new Map();
+  private readonly written: Map<Mm, Set<number>> = new Map();
   /** Calls of clear_refs under way: what is written meanwhile may count as written before. */
-  #clearing = 0;
-  readonly #place: (address: number) => string;
+  private clearingNow = 0;
+  private readonly place: (address: number) => string;
 
   constructor(place: (address: number) => string) {
-    this.#place = place;
+    this.place = place;
   }
 
   arm(): void {}
@@ -28,15 +28,15 @@ export class SoftDirtyPromise implements Watcher {
   /** What is mapped afresh begins anew. */
   lift(task: Task, start: number, length: number): void {
     sched.touch(WHOLE, WRITE);
-    const pages = task.mm === null ? undefined : this.#written.get(task.mm);
+    const pages = task.mm === null ? undefined : this.written.get(task.mm);
     for (let address = start; address < start + length; address += PAGE) pages?.delete(address);
   }
 
   /** clear_refs begins (1) or ends (-1). */
   clearing(delta: 1 | -1): void {
     sched.touch(WHOLE, WRITE);
-    this.#clearing += delta;
-    this.#written.clear();
+    this.clearingNow += delta;
+    this.written.clear();
   }
 
   /** @throws BrokenRule */
@@ -44,23 +44,23 @@ export class SoftDirtyPromise implements Watcher {
     const { mm } = task;
     if (how === 'read' || mm === null) return;
     sched.touch(WHOLE, READ);
-    if (this.#clearing > 0) return;
+    if (this.clearingNow > 0) return;
     const page = address - (address % PAGE);
     if (!pageFlagsAt(mm, page).includes('soft-dirty')) {
-      this.#broken(`${task.name} wrote ${this.#place(address)}, and soft-dirty does not show it`);
+      this.#broken(`${task.name} wrote ${this.place(address)}, and soft-dirty does not show it`);
     }
-    const pages = this.#written.get(mm) ?? new Set<number>();
-    this.#written.set(mm, pages.add(page));
+    const pages = this.written.get(mm) ?? new Set<number>();
+    this.written.set(mm, pages.add(page));
   }
 
   /** Somebody has read what pagemap says. @throws BrokenRule */
   reported(task: Task, address: number, flags: string): void {
     const { mm } = task;
     if (mm === null || flags.includes('soft-dirty')) return;
-    if (this.#written.get(mm)?.has(address) !== true) return;
+    if (this.written.get(mm)?.has(address) !== true) return;
     // An anonymous page that is gone is no page that nobody wrote.
     if (flags === 'none' && mm.vmas.find(address)?.file === null) return;
-    this.#broken(`${this.#place(address)} was written and pagemap says ${flags}`);
+    this.#broken(`${this.place(address)} was written and pagemap says ${flags}`);
   }
 
   #broken(detail: string): never {

@@ -77,55 +77,55 @@ const KINDS: Readonly<Record<SlotPromise, PromiseKind>> = {
 
 export class PagePromise implements Watcher {
   readonly name: SlotPromise;
-  readonly #kind: PromiseKind;
+  private readonly kind: PromiseKind;
   /** Armed pages per address space. */
-  readonly #armed: Map<Mm, Set<number>> = new Map();
+  private readonly armed: Map<Mm, Set<number>> = new Map();
   /** Calls in flight that may lift the promise of a page. */
-  readonly #lifting: Map<number, number> = new Map();
-  readonly #place: (address: number) => string;
+  private readonly lifting: Map<number, number> = new Map();
+  private readonly place: (address: number) => string;
 
   constructor(name: SlotPromise, place: (address: number) => string) {
     this.name = name;
-    this.#kind = KINDS[name];
-    this.#place = place;
+    this.kind = KINDS[name];
+    this.place = place;
   }
 
   /** A call that promises it for the range has returned 0. */
   arm(task: Task, start: number, length: number): void {
     const { mm } = task;
     if (mm === null) return;
-    let pages = this.#armed.get(mm);
+    let pages = this.armed.get(mm);
     if (pages === undefined) {
       pages = new Set();
-      this.#armed.set(mm, pages);
+      this.armed.set(mm, pages);
     }
     for (let address = start; address < start + length; address += PAGE) {
       touch(address, WRITE);
       const pte = ptePeek(mm, address);
-      const lifting = (this.#lifting.get(address) ?? 0) > 0;
-      if (!lifting && pte !== null && this.#kind.remembers(pte)) pages.add(address);
+      const lifting = (this.lifting.get(address) ?? 0) > 0;
+      if (!lifting && pte !== null && this.kind.remembers(pte)) pages.add(address);
     }
   }
 
   /** A call that may lift it for the range begins (1) or ends (-1): in between nothing there is armed. */
   lift(task: Task, start: number, length: number, delta: 1 | -1): void {
-    const pages = task.mm === null ? undefined : this.#armed.get(task.mm);
+    const pages = task.mm === null ? undefined : this.armed.get(task.mm);
     for (let address = start; address < start + length; address += PAGE) {
       touch(address, WRITE);
       pages?.delete(address);
-      this.#lifting.set(address, (this.#lifting.get(address) ?? 0) + delta);
+      this.lifting.set(address, (this.lifting.get(address) ?? 0) + delta);
     }
   }
 
   /** An access has been done. @throws BrokenRule */
   accessed(task: Task, address: number, how: Access): void {
-    if (how === 'read' && !this.#kind.loadsBreak) return;
+    if (how === 'read' && !this.kind.loadsBreak) return;
     const page = address - (address % PAGE);
     touch(page, READ);
-    if (task.mm === null || this.#armed.get(task.mm)?.has(page) !== true) return;
+    if (task.mm === null || this.armed.get(task.mm)?.has(page) !== true) return;
     throw new BrokenRule(
       `promise ${this.name}`,
-      `${task.name} ${how} ${this.#place(address)}, ${this.#kind.broken}`,
+      `${task.name} ${how} ${this.place(address)}, ${this.kind.broken}`,
     );
   }
 }

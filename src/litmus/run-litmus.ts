@@ -1,15 +1,16 @@
 /** A compiled test as a program for the explorer: a fresh world, its threads, and how one execution came out. */
-import { FaultlineBug, must } from '../base/assert.ts';
+import { at, FaultlineBug, must } from '../base/assert.ts';
+import { Checkpoint, reachable } from '../base/checkpoint.ts';
 import type { Execution, Program } from '../explore/program.ts';
 import { createProcess } from '../kernel/core/create.ts';
+import type { Task } from '../kernel/core/task.ts';
 import { enterWorld } from '../kernel/current.ts';
 import { World } from '../kernel/world.ts';
-import { MachineBuffers } from '../machine/machine.ts';
 import { enterSched } from '../sched/current.ts';
 import type { Steps } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
-import { spawnActor } from './adversary.ts';
+import { createActor, spawnActor } from './adversary.ts';
 import type { Pos } from './ast.ts';
 import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
@@ -19,7 +20,7 @@ import { PagePromise } from './promise.ts';
 import { SoftDirtyPromise } from './promise-soft-dirty.ts';
 import { BrokenRule, RunState } from './state.ts';
 import { type Code, showValue } from './statements.ts';
-import { spawnThread } from './strands.ts';
+import { createTask, spawnThread } from './strands.ts';
 import { BLOCKED, type Value } from './values.ts';
 
 /** When integrity is checked. */
@@ -44,25 +45,102 @@ export class LitmusProgram implements Program<Outcome> {
   /** Keeps a trace of every step, for diagrams. */
   readonly traced: boolean;
   readonly maxSteps: number;
-  /** Memory that one execution after the other uses; null when traces of it are looked at later. */
-  readonly buffers: MachineBuffers | null;
+  /** Builds a World for every execution, instead of putting one back to where its set-up ended. */
+  readonly afresh: boolean;
+  #stage: Stage | null = null;
+  #checkpoint: Checkpoint | null = null;
 
-  constructor(compiled: CompiledTest, checks: Checks, maxSteps: number, traced = false) {
+  /** @param traced also: each execution keeps its World, to be looked at later */
+  constructor(
+    compiled: CompiledTest,
+    checks: Checks,
+    maxSteps: number,
+    traced = false,
+    afresh: boolean = traced,
+  ) {
     this.compiled = compiled;
     this.checks = checks;
     this.maxSteps = maxSteps;
     this.traced = traced;
-    this.buffers = traced ? null : new MachineBuffers(compiled.geometry);
+    this.afresh = afresh;
   }
 
-  /** @throws LitmusError when a set-up statement fails or waits */
-  start(): Execution<Outcome> {
-    return new LitmusExecution(this);
+  /**
+   * The next execution. Unless the program builds everything afresh, the one before it is over with that.
+   * @throws LitmusError when a set-up statement fails or waits
+   */
+  start(): LitmusExecution {
+    if (this.afresh) return new LitmusExecution(this, setUp(this.compiled));
+    let stage = this.#stage;
+    if (stage === null) {
+      stage = setUp(this.compiled);
+      // A child that set-up forked is a thread, whose generator nobody can put back.
+      if (stage.run.world.sched.threads.length === 0) {
+        this.#stage = stage;
+        this.#checkpoint = checkpoint(stage, setUp(this.compiled));
+      }
+    } else {
+      must(this.#checkpoint, 'checkpoint').restore();
+    }
+    return new LitmusExecution(this, stage);
   }
 
-  /** The same, with what diagrams look at. */
-  startExecution(): LitmusExecution {
-    return new LitmusExecution(this);
+  /** See Checkpoint.leftover; the state as it is now counts. */
+  leftover(): string | null {
+    this.#checkpoint?.restore();
+    return this.#checkpoint?.leftover() ?? null;
+  }
+}
+
+/** A World whose set-up is done: every strand has its task, none its thread. */
+interface Stage {
+  readonly run: RunState;
+  readonly threads: readonly Task[];
+  readonly actors: readonly Task[];
+}
+
+/** @param other the same, made once more: what they share is no state of either */
+function checkpoint(stage: Stage, other: Stage): Checkpoint {
+  const shared = reachable(other);
+  const constants = [...reachable(stage)].filter((object) => shared.has(object));
+  return new Checkpoint(stage, new Set(constants));
+}
+
+function setUp(compiled: CompiledTest): Stage {
+  const { geometry, harts, overrides, swapPages, scope } = compiled;
+  const world = new World({ geometry, harts, exploring: true, overrides, swapPages });
+  enterWorld(world);
+  const main = createProcess(world, { name: 'main', hart: 0, owner: 0 });
+  main.scratch = new Uint8Array(compiled.scratch);
+  world.setupTask = main;
+  const run = new RunState(world, main, scope.slots);
+  const place = (address: number): string => scope.placeName(address);
+  for (const name of compiled.promises) {
+    run.promises.push(
+      name === 'soft-dirty' ? new SoftDirtyPromise(place) : new PagePromise(name, place),
+    );
+  }
+  for (const { code, pos } of compiled.setup) runSetup(run, code, pos);
+  // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
+  world.machine.tlbs[0]?.flushAll();
+  main.mmOrDie.harts.delete(0);
+  const threads = compiled.threads.map(({ strand }) => createTask(run, strand));
+  const actors = compiled.actors.map((a, i) => createActor(run, a, scope.strands.length + i));
+  return { run, threads, actors };
+}
+
+function runSetup(run: RunState, code: Code, pos: Pos): void {
+  try {
+    run.world.sched.runAlone(code(run, run.mainTask));
+  } catch (error) {
+    if (error instanceof FaultlineBug && error.message.includes('waits for ever')) {
+      throw new LitmusError(
+        `set-up waits for ever: ${error.message.replace('BUG: ', '')}`,
+        pos,
+        'nobody else runs yet: put it into a thread',
+      );
+    }
+    throw error;
   }
 }
 
@@ -73,39 +151,19 @@ export class LitmusExecution implements Execution<Outcome> {
   readonly #maxSteps: number;
   readonly #idle: () => boolean;
 
-  constructor(program: LitmusProgram) {
+  constructor(program: LitmusProgram, stage: Stage) {
     const { compiled } = program;
     this.#compiled = compiled;
     this.#maxSteps = program.maxSteps;
-    const { geometry, harts, overrides, swapPages } = compiled;
-    const world = new World({
-      geometry,
-      harts,
-      exploring: true,
-      overrides,
-      swapPages,
-      ...(program.buffers !== null && { reuse: program.buffers }),
-    });
+    this.run = stage.run;
+    const { world } = stage.run;
     enterWorld(world);
     this.sched = world.sched;
-    const main = createProcess(world, { name: 'main', hart: 0, owner: 0 });
-    main.scratch = new Uint8Array(compiled.scratch);
-    world.setupTask = main;
-    this.run = new RunState(world, main, compiled.scope.slots);
-    for (const name of compiled.promises) {
-      const place = (address: number): string => compiled.scope.placeName(address);
-      this.run.promises.push(
-        name === 'soft-dirty' ? new SoftDirtyPromise(place) : new PagePromise(name, place),
-      );
+    for (const [i, { strand, code }] of compiled.threads.entries()) {
+      spawnThread(this.run, strand, at(stage.threads, i), code);
     }
-    for (const { code, pos } of compiled.setup) this.#setup(code, pos);
-    // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
-    world.machine.tlbs[0]?.flushAll();
-    main.mmOrDie.harts.delete(0);
-    for (const { strand, code } of compiled.threads) spawnThread(this.run, strand, code);
-    const { strands } = compiled.scope;
     for (const [i, actor] of compiled.actors.entries()) {
-      spawnActor(this.run, actor, strands.length + i);
+      spawnActor(this.run, actor, at(stage.actors, i));
     }
     this.sched.spawn('rcu', world.rcu.actor(), true);
     this.#idle = this.sched.idle;
@@ -147,21 +205,6 @@ export class LitmusExecution implements Execution<Outcome> {
   #happened(event: 'hang' | 'lost-wake' | 'leak'): boolean {
     if (event === 'hang') return this.run.hung;
     return event === 'lost-wake' && this.run.lostWake;
-  }
-
-  #setup(code: Code, pos: Pos): void {
-    try {
-      this.sched.runAlone(code(this.run, this.run.mainTask));
-    } catch (error) {
-      if (error instanceof FaultlineBug && error.message.includes('waits for ever')) {
-        throw new LitmusError(
-          `set-up waits for ever: ${error.message.replace('BUG: ', '')}`,
-          pos,
-          'nobody else runs yet: put it into a thread',
-        );
-      }
-      throw error;
-    }
   }
 
   #stuck(): string[] {

@@ -9,8 +9,8 @@ interface Timer {
 export class Clock {
   /** Nanoseconds since boot. */
   now = 0;
-  #timers: Timer[] = [];
-  #order = 0;
+  private timers: Timer[] = [];
+  private order = 0;
 
   /** Moves time on and fires what has become due, in order. @param ns nanoseconds */
   advance(ns: number): void {
@@ -20,17 +20,17 @@ export class Clock {
 
   /** Calls `fire` at a time (ns since boot). Returns a function that cancels it. */
   at(when: number, fire: () => void): () => void {
-    const timer: Timer = { at: when, order: this.#order++, fire };
-    this.#timers.push(timer);
-    this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
+    const timer: Timer = { at: when, order: this.order++, fire };
+    this.timers.push(timer);
+    this.timers.sort((a, b) => a.at - b.at || a.order - b.order);
     return () => {
-      this.#timers = this.#timers.filter((t) => t !== timer);
+      this.timers = this.timers.filter((t) => t !== timer);
     };
   }
 
   /** Jumps to the next timer and fires it; false when there is none. */
   jump(): boolean {
-    const next = this.#timers[0];
+    const next = this.timers[0];
     if (next === undefined) return false;
     this.now = Math.max(this.now, next.at);
     this.#fireDue();
@@ -39,9 +39,9 @@ export class Clock {
 
   #fireDue(): void {
     for (;;) {
-      const next = this.#timers[0];
+      const next = this.timers[0];
       if (next === undefined || next.at > this.now) return;
-      this.#timers.shift();
+      this.timers.shift();
       next.fire();
     }
   }

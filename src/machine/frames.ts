@@ -62,14 +62,14 @@ export class Frames {
   /** Linear page index within the mapping. Up to 2^35, hence a double. */
   readonly index: Float64Array;
   readonly private: Int32Array;
-  readonly #refcount: Int32Array;
-  readonly #mapcount: Int32Array;
-  readonly #used: Uint8Array;
+  private readonly refcounts: Int32Array;
+  private readonly mapcounts: Int32Array;
+  private readonly used: Uint8Array;
   /** log2 of the frames in the folio a frame belongs to. */
-  readonly #order: Uint8Array;
+  private readonly orders: Uint8Array;
   /** By head; large folios only. */
-  #large: Map<Pfn, LargeMapcount> | null = null;
-  readonly #free: FreeFrames;
+  private large: Map<Pfn, LargeMapcount> | null = null;
+  private readonly free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
   peak = 0;
@@ -93,12 +93,12 @@ export class Frames {
     this.flags = words(0);
     this.mapping = words(1);
     this.private = words(2);
-    this.#refcount = words(3);
-    this.#mapcount = words(4);
-    this.#used = new Uint8Array(meta, n * 28, n);
-    this.#order = new Uint8Array(meta, n * 29, n);
-    this.#free = new FreeFrames(geometry);
-    this.#refcount[ZERO_PFN] = 1;
+    this.refcounts = words(3);
+    this.mapcounts = words(4);
+    this.used = new Uint8Array(meta, n * 28, n);
+    this.orders = new Uint8Array(meta, n * 29, n);
+    this.free = new FreeFrames(geometry);
+    this.refcounts[ZERO_PFN] = 1;
   }
 
   /**
@@ -106,10 +106,10 @@ export class Frames {
    * @param owner the allocating task: lists of their own make allocations commute (decision 3)
    */
   alloc(owner: number): Pfn | 0 {
-    const pfn = this.#free.take(owner);
+    const pfn = this.free.take(owner);
     if (pfn === undefined) return 0;
-    assert(this.#refcount[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
-    this.#refcount[pfn] = 1;
+    assert(this.refcounts[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
+    this.refcounts[pfn] = 1;
     this.flags[pfn] = 0;
     this.mapping[pfn] = 0;
     this.index[pfn] = 0;
@@ -125,20 +125,20 @@ export class Frames {
    */
   allocFolio(owner: number, order: number): Pfn | 0 {
     if (order === 0) return this.alloc(owner);
-    const head = this.#free.takeRun(owner, order);
+    const head = this.free.takeRun(owner, order);
     if (head === undefined) return 0;
     const size = 1 << order;
     for (let pfn = head; pfn < head + size; pfn = (pfn + 1) as Pfn) {
-      assert(this.#refcount[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
-      this.#order[pfn] = order;
+      assert(this.refcounts[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
+      this.orders[pfn] = order;
       this.flags[pfn] = 0;
       this.mapping[pfn] = 0;
       this.index[pfn] = 0;
       this.private[pfn] = 0;
     }
-    this.#refcount[head] = 1;
-    this.#large ??= new Map();
-    this.#large.set(head, { entire: 0, total: 0 });
+    this.refcounts[head] = 1;
+    this.large ??= new Map();
+    this.large.set(head, { entire: 0, total: 0 });
     this.inUse += size;
     if (this.inUse > this.peak) this.peak = this.inUse;
     return head;
@@ -146,12 +146,12 @@ export class Frames {
 
   /** The first frame of the folio that a frame belongs to. */
   head(pfn: Pfn): Pfn {
-    return (pfn & -(1 << (this.#order[pfn] ?? 0))) as Pfn;
+    return (pfn & -(1 << (this.orders[pfn] ?? 0))) as Pfn;
   }
 
   /** log2 of the frames in the folio: 0 for a single frame. */
   order(pfn: Pfn): number {
-    return this.#order[pfn] ?? 0;
+    return this.orders[pfn] ?? 0;
   }
 
   /** What a folio belongs to (see `mapping`), given any frame of it. Touches no cell. */
@@ -168,36 +168,36 @@ export class Frames {
   /** Drops a reference; the last one frees the folio into the owner's list. Returns true when it was the last. */
   put(pfn: Pfn, owner: number): boolean {
     const head = this.head(pfn);
-    const left = (this.#refcount[head] ?? 0) - 1;
+    const left = (this.refcounts[head] ?? 0) - 1;
     assert(left >= 0, () => `frame ${head} put without a reference`);
     sched.touch(refcountCell(head), left === 0 ? WRITE : ADD);
-    this.#refcount[head] = left;
+    this.refcounts[head] = left;
     if (left > 0) return false;
     assert(head !== ZERO_PFN, 'the zero page was freed');
-    const order = this.#order[head] ?? 0;
+    const order = this.orders[head] ?? 0;
     if (order === 0) this.#freeFrame(head, owner);
     else this.#freeFolio(head, order, owner);
     return true;
   }
 
   #freeFrame(pfn: Pfn, owner: number): void {
-    assert(this.#mapcount[pfn] === 0, () => `frame ${pfn} freed while mapped`);
+    assert(this.mapcounts[pfn] === 0, () => `frame ${pfn} freed while mapped`);
     sched.touch(contentCell(pfn), WRITE);
     this.onReuse?.(pfn);
-    this.#free.put(pfn, owner);
+    this.free.put(pfn, owner);
     this.inUse--;
   }
 
   #freeFolio(head: Pfn, order: number, owner: number): void {
-    assert(this.#large?.get(head)?.total === 0, () => `folio ${head} freed while mapped`);
-    this.#large?.delete(head);
+    assert(this.large?.get(head)?.total === 0, () => `folio ${head} freed while mapped`);
+    this.large?.delete(head);
     const size = 1 << order;
     for (let pfn = head; pfn < head + size; pfn = (pfn + 1) as Pfn) {
       sched.touch(contentCell(pfn), WRITE);
       this.onReuse?.(pfn);
-      this.#order[pfn] = 0;
+      this.orders[pfn] = 0;
     }
-    this.#free.putRun(head, owner, order);
+    this.free.putRun(head, owner, order);
     this.inUse -= size;
   }
 
@@ -209,12 +209,12 @@ export class Frames {
    * Requires: the folio lock; every page-table lock under which it is mapped; no mapping of the whole
    */
   splitFolio(head: Pfn, owner: number, keep: Pfn = head, each = 0): void {
-    const size = 1 << (this.#order[head] ?? 0);
-    const large = this.#large?.get(head);
+    const size = 1 << (this.orders[head] ?? 0);
+    const large = this.large?.get(head);
     assert(large !== undefined && large.entire === 0, () => `folio ${head} cannot be split`);
-    const extra = (this.#refcount[head] ?? 0) - large.total - each * size;
+    const extra = (this.refcounts[head] ?? 0) - large.total - each * size;
     assert(extra >= 0, () => `folio ${head} has fewer references than mappings`);
-    this.#large?.delete(head);
+    this.large?.delete(head);
     const flags = (this.flags[head] ?? 0) & ~PER_PAGE;
     const [mapping, index] = [this.mapping[head] ?? 0, this.index[head] ?? 0];
     for (let i = 0; i < size; i++) {
@@ -222,27 +222,27 @@ export class Frames {
       sched.touch(refcountCell(pfn), WRITE);
       sched.touch(mapcountCell(pfn), WRITE);
       sched.touch(folioCell(pfn), WRITE);
-      this.#order[pfn] = 0;
+      this.orders[pfn] = 0;
       this.flags[pfn] = flags | ((this.flags[pfn] ?? 0) & PER_PAGE);
       this.mapping[pfn] = mapping;
       this.index[pfn] = index + i;
-      const left = (this.#mapcount[pfn] ?? 0) + each + (pfn === keep ? extra : 0);
-      this.#refcount[pfn] = left;
+      const left = (this.mapcounts[pfn] ?? 0) + each + (pfn === keep ? extra : 0);
+      this.refcounts[pfn] = left;
       if (left === 0) this.#freeFrame(pfn, owner);
     }
   }
 
   get(pfn: Pfn): void {
     const head = this.head(pfn);
-    assert((this.#refcount[head] ?? 0) > 0, () => `frame ${pfn} got while free`);
+    assert((this.refcounts[head] ?? 0) > 0, () => `frame ${pfn} got while free`);
     sched.touch(refcountCell(head), ADD);
-    this.#refcount[head] = (this.#refcount[head] ?? 0) + 1;
+    this.refcounts[head] = (this.refcounts[head] ?? 0) + 1;
   }
 
   /** Takes several references at once: a pin. */
   getMany(pfn: Pfn, count: number): void {
     this.get(pfn);
-    this.#refcount[pfn] = (this.#refcount[pfn] ?? 0) + count - 1;
+    this.refcounts[pfn] = (this.refcounts[pfn] ?? 0) + count - 1;
   }
 
   /** Takes references unless the frame is free: for whoever holds nothing that keeps it. @linux folio_ref_try_add */
@@ -254,9 +254,9 @@ export class Frames {
 
   /** Drops several references at once; as `put`. */
   putMany(pfn: Pfn, count: number, owner: number): boolean {
-    const left = (this.#refcount[pfn] ?? 0) - count;
+    const left = (this.refcounts[pfn] ?? 0) - count;
     assert(left >= 0, () => `frame ${pfn} put more often than got`);
-    this.#refcount[pfn] = left + 1;
+    this.refcounts[pfn] = left + 1;
     return this.put(pfn, owner);
   }
 
@@ -264,47 +264,47 @@ export class Frames {
   refcount(pfn: Pfn): number {
     const head = this.head(pfn);
     sched.touch(refcountCell(head), READ);
-    return this.#refcount[head] ?? 0;
+    return this.refcounts[head] ?? 0;
   }
 
   /** Looks at the number of page-table entries that map the folio or one of its frames. @linux folio_mapcount */
   mapcount(pfn: Pfn): number {
     const head = this.head(pfn);
     sched.touch(mapcountCell(head), READ);
-    if (this.#order[head] === 0) return this.#mapcount[head] ?? 0;
-    return this.#large?.get(head)?.total ?? 0;
+    if (this.orders[head] === 0) return this.mapcounts[head] ?? 0;
+    return this.large?.get(head)?.total ?? 0;
   }
 
   /** Looks at the number of entries that map this frame, alone or with its folio. @linux folio_precise_page_mapcount */
   pageMapcount(pfn: Pfn): number {
     const head = this.head(pfn);
     sched.touch(mapcountCell(head), READ);
-    const own = this.#mapcount[pfn] ?? 0;
-    return this.#order[head] === 0 ? own : own + (this.#large?.get(head)?.entire ?? 0);
+    const own = this.mapcounts[pfn] ?? 0;
+    return this.orders[head] === 0 ? own : own + (this.large?.get(head)?.entire ?? 0);
   }
 
   /** Looks at the number of entries that map the folio as a whole. @linux folio_entire_mapcount */
   entireMapcount(pfn: Pfn): number {
     const head = this.head(pfn);
     sched.touch(mapcountCell(head), READ);
-    return this.#large?.get(head)?.entire ?? 0;
+    return this.large?.get(head)?.entire ?? 0;
   }
 
   /** Adds to the number of mappings of one frame. Requires: the page-table lock of the entry that changes. */
   addMapcount(pfn: Pfn, delta: 1 | -1): void {
     const head = this.head(pfn);
     sched.touch(mapcountCell(head), ADD);
-    this.#mapcount[pfn] = (this.#mapcount[pfn] ?? 0) + delta;
-    assert((this.#mapcount[pfn] ?? 0) >= 0, () => `frame ${pfn} unmapped more often than mapped`);
-    if (this.#order[pfn] === 0) return;
-    const large = this.#large?.get(head);
+    this.mapcounts[pfn] = (this.mapcounts[pfn] ?? 0) + delta;
+    assert((this.mapcounts[pfn] ?? 0) >= 0, () => `frame ${pfn} unmapped more often than mapped`);
+    if (this.orders[pfn] === 0) return;
+    const large = this.large?.get(head);
     if (large !== undefined) large.total += delta;
   }
 
   /** Adds to the number of mappings of a large folio as a whole. Requires: the PMD lock of the entry that changes. */
   addEntireMapcount(head: Pfn, delta: 1 | -1): void {
     sched.touch(mapcountCell(head), ADD);
-    const large = this.#large?.get(head);
+    const large = this.large?.get(head);
     assert(large !== undefined, () => `frame ${head} is not the head of a large folio`);
     large.entire += delta;
     large.total += delta;
@@ -337,23 +337,23 @@ export class Frames {
   /** Fills a frame with zeroes. RAM that was never used is zero already and stays untouched. */
   zero(pfn: Pfn): void {
     sched.touch(contentCell(pfn), WRITE);
-    if (this.#used[pfn] === 1) {
+    if (this.used[pfn] === 1) {
       const start = this.address(pfn, 0);
       this.bytes.fill(0, start, start + this.contentBytes);
     }
-    this.#used[pfn] = 1;
+    this.used[pfn] = 1;
   }
 
   /** The same for every frame of a folio. */
   zeroFolio(head: Pfn): void {
-    const end = head + (1 << (this.#order[head] ?? 0));
+    const end = head + (1 << (this.orders[head] ?? 0));
     for (let pfn = head; pfn < end; pfn = (pfn + 1) as Pfn) this.zero(pfn);
   }
 
   copy(to: Pfn, from: Pfn): void {
     sched.touch(contentCell(from), READ);
     sched.touch(contentCell(to), WRITE);
-    this.#used[to] = 1;
+    this.used[to] = 1;
     const start = this.address(from, 0);
     this.bytes.copyWithin(this.address(to, 0), start, start + this.contentBytes);
   }
@@ -367,13 +367,13 @@ export class Frames {
 
   /** Says that the frame's bytes are about to be written in place. */
   markUsed(pfn: Pfn): void {
-    this.#used[pfn] = 1;
+    this.used[pfn] = 1;
     this.onReuse?.(pfn);
   }
 
   write(pfn: Pfn, offset: number, data: Uint8Array): void {
     sched.touch(contentCell(pfn), WRITE);
-    this.#used[pfn] = 1;
+    this.used[pfn] = 1;
     this.onReuse?.(pfn);
     this.bytes.set(data, this.address(pfn, offset));
   }
@@ -384,13 +384,13 @@ export class Frames {
    */
   *census(): Generator<{ pfn: Pfn; refcount: number; mapcount: number }> {
     const heads: Pfn[] = [];
-    this.#free.forEachUsed((pfn) => {
-      if ((this.#refcount[pfn] ?? 0) > 0) heads.push(pfn);
+    this.free.forEachUsed((pfn) => {
+      if ((this.refcounts[pfn] ?? 0) > 0) heads.push(pfn);
     });
     for (const pfn of heads) {
-      const large = this.#order[pfn] === 0 ? undefined : this.#large?.get(pfn);
-      const mapcount = large?.total ?? this.#mapcount[pfn] ?? 0;
-      yield { pfn, refcount: this.#refcount[pfn] ?? 0, mapcount };
+      const large = this.orders[pfn] === 0 ? undefined : this.large?.get(pfn);
+      const mapcount = large?.total ?? this.mapcounts[pfn] ?? 0;
+      yield { pfn, refcount: this.refcounts[pfn] ?? 0, mapcount };
     }
   }
 }

@@ -12,72 +12,72 @@ const FIRST_FREE = 2;
 const ORDERS = 20;
 
 export class FreeFrames {
-  readonly #owners: number;
-  readonly #share: number;
+  private readonly owners: number;
+  private readonly share: number;
   /** What was never handed out is [next, limit). */
-  readonly #next: number[] = [];
-  readonly #limit: number[] = [];
-  readonly #single: Pfn[][] = [];
+  private readonly next: number[] = [];
+  private readonly limit: number[] = [];
+  private readonly single: Pfn[][] = [];
   /** By owner * ORDERS + order. */
-  readonly #runs: (Pfn[] | undefined)[] = [];
+  private readonly runs: (Pfn[] | undefined)[] = [];
   /** Single frames freed so far, and how many had been when runs were last looked for among them. */
-  #freed = 0;
-  #gathered = 0;
+  private freed = 0;
+  private gathered = 0;
 
   constructor(geometry: Geometry) {
-    this.#owners = geometry.owners;
-    this.#share = Math.floor((geometry.frames - FIRST_FREE) / this.#owners);
-    for (let owner = 0; owner < this.#owners; owner++) {
-      this.#next.push(FIRST_FREE + owner * this.#share);
-      this.#limit.push(FIRST_FREE + (owner + 1) * this.#share);
-      this.#single.push([]);
+    this.owners = geometry.owners;
+    this.share = Math.floor((geometry.frames - FIRST_FREE) / this.owners);
+    for (let owner = 0; owner < this.owners; owner++) {
+      this.next.push(FIRST_FREE + owner * this.share);
+      this.limit.push(FIRST_FREE + (owner + 1) * this.share);
+      this.single.push([]);
     }
   }
 
   /** A frame, or undefined when the owner has none left. */
   take(owner: number): Pfn | undefined {
-    const own = owner % this.#owners;
-    const freed = this.#single[own]?.pop();
+    const own = owner % this.owners;
+    const freed = this.single[own]?.pop();
     if (freed !== undefined) return freed;
-    const next = this.#next[own] ?? 0;
-    if (next >= (this.#limit[own] ?? 0)) return this.#takeFreed(own, 0);
-    this.#next[own] = next + 1;
+    const next = this.next[own] ?? 0;
+    if (next >= (this.limit[own] ?? 0)) return this.#takeFreed(own, 0);
+    this.next[own] = next + 1;
     return next as Pfn;
   }
 
   put(pfn: Pfn, owner: number): void {
-    this.#single[owner % this.#owners]?.push(pfn);
-    this.#freed++;
+    this.single[owner % this.owners]?.push(pfn);
+    this.freed++;
   }
 
   /** The first of 2^order frames in a row, or undefined when the owner has no such run. */
   takeRun(owner: number, order: number): Pfn | undefined {
-    const own = owner % this.#owners;
+    const own = owner % this.owners;
     return this.#takeFreed(own, order) ?? this.#carve(own, order) ?? this.#gather(own, order);
   }
 
   putRun(head: Pfn, owner: number, order: number): void {
-    const at = (owner % this.#owners) * ORDERS + order;
-    const list = this.#runs[at];
-    if (list === undefined) this.#runs[at] = [head];
+    const at = (owner % this.owners) * ORDERS + order;
+    const list = this.runs[at];
+    if (list === undefined) this.runs[at] = [head];
     else list.push(head);
   }
 
   /** Calls back for every frame that was ever handed out. */
   forEachUsed(visit: (pfn: Pfn) => void): void {
-    for (let owner = 0; owner < this.#owners; owner++) {
-      const first = FIRST_FREE + owner * this.#share;
-      const next = this.#next[owner] ?? first;
+    for (let owner = 0; owner < this.owners; owner++) {
+      const first = FIRST_FREE + owner * this.share;
+      const next = this.next[owner] ?? first;
       for (let pfn = first; pfn < next; pfn++) visit(pfn as Pfn);
-      const end = first + this.#share;
-      for (let pfn = this.#limit[owner] ?? end; pfn < end; pfn++) visit(pfn as Pfn);
+      const end = first + this.share;
+      for (let pfn = this.limit[owner] ?? end; pfn < end; pfn++) visit(pfn as Pfn);
     }
   }
 
   /** A run that was freed, of at least the order; what is too much of it goes back. */
   #takeFreed(own: number, order: number): Pfn | undefined {
     for (let larger = order; larger < ORDERS; larger++) {
-      const head = this.#runs[own * ORDERS + larger]?.pop();
+      const head = this.runs[own * ORDERS + larger]?.pop();
       if (head === undefined) continue;
       for (let rest = larger - 1; rest >= order; rest--) {
         this.putRun((head + (1 << rest)) as Pfn, own, rest);
@@ -89,22 +89,22 @@ export class FreeFrames {
 
   #carve(own: number, order: number): Pfn | undefined {
     const size = 1 << order;
-    const limit = this.#limit[own] ?? 0;
+    const limit = this.limit[own] ?? 0;
     const end = Math.floor(limit / size) * size;
-    if (end - size < (this.#next[own] ?? 0)) return undefined;
-    for (let pfn = end; pfn < limit; pfn++) this.#single[own]?.push(pfn as Pfn);
-    this.#limit[own] = end - size;
+    if (end - size < (this.next[own] ?? 0)) return undefined;
+    for (let pfn = end; pfn < limit; pfn++) this.single[own]?.push(pfn as Pfn);
+    this.limit[own] = end - size;
     return (end - size) as Pfn;
   }
 
   /** Runs among the frames that were freed one by one; not looked for again before there are enough new ones. */
   #gather(own: number, order: number): Pfn | undefined {
     const size = 1 << order;
-    if (this.#freed - this.#gathered < size) return undefined;
-    this.#gathered = this.#freed;
-    const free = this.#single[own] ?? [];
+    if (this.freed - this.gathered < size) return undefined;
+    this.gathered = this.freed;
+    const free = this.single[own] ?? [];
     for (let smaller = 0; smaller < order; smaller++) {
-      for (const head of this.#runs[own * ORDERS + smaller]?.splice(0) ?? []) {
+      for (const head of this.runs[own * ORDERS + smaller]?.splice(0) ?? []) {
         for (let i = 0; i < 1 << smaller; i++) free.push((head + i) as Pfn);
       }
     }
@@ -113,7 +113,7 @@ export class FreeFrames {
       const run = Math.floor(pfn / size);
       perRun.set(run, (perRun.get(run) ?? 0) + 1);
     }
-    this.#single[own] = free.filter((pfn) => perRun.get(Math.floor(pfn / size)) !== size);
+    this.single[own] = free.filter((pfn) => perRun.get(Math.floor(pfn / size)) !== size);
     for (const [run, count] of perRun) {
       if (count === size) this.putRun((run * size) as Pfn, own, order);
     }

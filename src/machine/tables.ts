@@ -25,40 +25,40 @@ export class Tables {
   words: Int32Array;
   /** Words in a table: the larger of the two table sizes, so that one pool serves both levels. */
   readonly granule: number;
-  readonly #perOwner: number;
-  readonly #owners: number;
-  readonly #next: number[];
-  readonly #free: number[][];
+  private readonly perOwner: number;
+  private readonly owners: number;
+  private readonly next: number[];
+  private readonly freeLists: number[][];
   /** Tables in use, for the census. */
   inUse = 0;
 
   /** @param buffer zeroed room for tableBytes(geometry) bytes; replaced by a larger one when it is full */
   constructor(geometry: Geometry, buffer: ArrayBuffer) {
     this.granule = granuleOf(geometry);
-    this.#perOwner = geometry.tablesPerOwner;
-    this.#owners = geometry.owners;
+    this.perOwner = geometry.tablesPerOwner;
+    this.owners = geometry.owners;
     this.words = new Int32Array(buffer);
-    this.#next = [];
-    this.#free = [];
-    for (let owner = 0; owner < this.#owners; owner++) {
-      this.#next.push(owner * this.#perOwner);
-      this.#free.push([]);
+    this.next = [];
+    this.freeLists = [];
+    for (let owner = 0; owner < this.owners; owner++) {
+      this.next.push(owner * this.perOwner);
+      this.freeLists.push([]);
     }
   }
 
   /** An empty table for an owner (task), or -1 when there is no room. Plain: allocations commute (decision 3). */
   alloc(owner: number): number {
-    const list = this.#free[owner % this.#owners];
+    const list = this.freeLists[owner % this.owners];
     const recycled = list?.pop();
     if (recycled !== undefined) {
       this.inUse++;
       return recycled;
     }
-    const table = this.#next[owner % this.#owners] ?? 0;
-    const limit = ((owner % this.#owners) + 1) * this.#perOwner;
-    if (table >= limit && this.#owners > 1) return -1;
+    const table = this.next[owner % this.owners] ?? 0;
+    const limit = ((owner % this.owners) + 1) * this.perOwner;
+    if (table >= limit && this.owners > 1) return -1;
     if ((table + 1) * this.granule > this.words.length) this.#grow();
-    this.#next[owner % this.#owners] = table + 1;
+    this.next[owner % this.owners] = table + 1;
     this.inUse++;
     return table;
   }
@@ -69,7 +69,7 @@ export class Tables {
     for (let i = 0; i < this.granule; i++) {
       assert(this.words[start + i] === 0, () => `page table ${table} freed with entry ${i} in use`);
     }
-    this.#free[owner % this.#owners]?.push(table);
+    this.freeLists[owner % this.owners]?.push(table);
     this.inUse--;
   }
 

@@ -26,26 +26,25 @@ export function tlbPfn(word: number): Pfn {
 
 /** A TLB without eviction, for litmus: staleness is then the schedule's choice alone. */
 export class UnboundedTlb implements Tlb {
-  readonly #entries = new Map<number, number>();
+  private readonly words = new Map<number, number>();
 
   lookup(vpn: number): number {
-    return this.#entries.get(vpn) ?? 0;
+    return this.words.get(vpn) ?? 0;
   }
   fill(vpn: number, pfn: Pfn, rights: number): void {
-    this.#entries.set(vpn, (pfn << 3) | rights);
+    this.words.set(vpn, (pfn << 3) | rights);
   }
   flush(first: number, last: number): void {
-    if (last - first > this.#entries.size) {
-      for (const vpn of this.#entries.keys())
-        if (vpn >= first && vpn < last) this.#entries.delete(vpn);
+    if (last - first > this.words.size) {
+      for (const vpn of this.words.keys()) if (vpn >= first && vpn < last) this.words.delete(vpn);
       return;
     }
-    for (let vpn = first; vpn < last; vpn++) this.#entries.delete(vpn);
+    for (let vpn = first; vpn < last; vpn++) this.words.delete(vpn);
   }
   flushAll(): void {
-    this.#entries.clear();
+    this.words.clear();
   }
   entries(): Iterable<readonly [number, number]> {
-    return this.#entries;
+    return this.words;
   }
 }

@@ -56,8 +56,8 @@ export class Sched {
   /** In `run` with a seed: asked at each possible switch inside the kernel whether to preempt there. */
   preempt: (() => boolean) | null = null;
   /** In set-up and `finally` parts: nothing else may run, so a wait is an error of the file. */
-  #notes: string[] = [];
-  #mainCells = 0;
+  private notes: string[] = [];
+  private mainCells = 0;
 
   constructor(exploring: boolean) {
     this.exploring = exploring;
@@ -76,7 +76,7 @@ export class Sched {
   /** A new cell of a class, numbered per thread so that allocation commutes (decision 3). */
   newCell(cls: number): Cell {
     const thread = this.running;
-    if (thread === null) return cellOf(cls, this.#mainCells++);
+    if (thread === null) return cellOf(cls, this.mainCells++);
     assert(thread.cellsMade < CELLS_PER_THREAD || !this.exploring, 'too many cells in one thread');
     return cellOf(cls, (thread.id + 1) * CELLS_PER_THREAD + thread.cellsMade++);
   }
@@ -98,7 +98,7 @@ export class Sched {
 
   /** Adds a sentence to the step that runs, when somebody keeps a trace. */
   note(text: () => string): void {
-    if (this.trace !== null) this.#notes.push(text());
+    if (this.trace !== null) this.notes.push(text());
   }
 
   /** Runs threads as the oracle says until all have ended, none can run, or the step limit is hit. */
@@ -190,7 +190,7 @@ export class Sched {
     this.running = thread;
     // Popping keeps the array's memory, setting its length does not.
     while (this.footprint.length > 0) this.footprint.pop();
-    if (this.#notes.length > 0) this.#notes = [];
+    if (this.notes.length > 0) this.notes = [];
     const next = thread.body.next(thread.reply);
     if (next.done === true) {
       thread.done = true;
@@ -210,7 +210,7 @@ export class Sched {
         thread: thread.id,
         op,
         footprint: [...this.footprint],
-        notes: this.#notes,
+        notes: this.notes,
       });
     }
   }

@@ -59,7 +59,7 @@ export function interrupts(thread: Thread, cls: SleepClass): boolean {
 /** Sleepers in arrival order. Protected by the lock of whoever owns the queue; its cell stands for membership. */
 export class WaitQueue {
   readonly cell: Cell;
-  readonly #sleepers: Sleeper[] = [];
+  private readonly sleepers: Sleeper[] = [];
 
   constructor(cellClass: number) {
     this.cell = sched.newCell(cellClass);
@@ -67,20 +67,20 @@ export class WaitQueue {
 
   add(sleeper: Sleeper): void {
     sched.touch(this.cell, WRITE);
-    this.#sleepers.push(sleeper);
+    this.sleepers.push(sleeper);
   }
 
   remove(sleeper: Sleeper): void {
     sched.touch(this.cell, WRITE);
-    const index = this.#sleepers.indexOf(sleeper);
-    if (index >= 0) this.#sleepers.splice(index, 1);
+    const index = this.sleepers.indexOf(sleeper);
+    if (index >= 0) this.sleepers.splice(index, 1);
   }
 
   /** Wakes up to `most` sleepers, first come first woken, and returns how many. */
   wake(most: number = Number.POSITIVE_INFINITY): number {
     sched.touch(this.cell, READ);
     let woken = 0;
-    for (const sleeper of this.#sleepers) {
+    for (const sleeper of this.sleepers) {
       if (woken >= most) break;
       if (sleeper.woken) {
         // Whom this wakes depends on who was woken before.
@@ -95,6 +95,6 @@ export class WaitQueue {
 
   get empty(): boolean {
     sched.touch(this.cell, READ);
-    return this.#sleepers.length === 0;
+    return this.sleepers.length === 0;
   }
 }

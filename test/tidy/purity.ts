@@ -96,7 +96,44 @@ export const purityRules: readonly Rule[] = [
       'src/base/a.ts': 'class C { *entries(): Generator<number> { yield 1; } }',
     },
   },
+  {
+    claim: 'what hangs on a World is in plain fields: a Checkpoint does not see #private ones',
+    check: eachFile(isWorldState, hiddenFields),
+    bad: [
+      { 'src/kernel/a.ts': 'class C { #n = 0; }' },
+      { 'src/kernel/mm/a.ts': 'class C { readonly #all: Map<number, P> = new Map(); }' },
+      { 'src/sched/a.ts': 'class C { static readonly N = 1; #n: number; }' },
+      { 'src/machine/a.ts': 'class C { #n; }' },
+      { 'src/base/a.ts': 'const c = class { #n = 1; };' },
+    ],
+    good: {
+      'src/kernel/a.ts': 'class C { private n = 0; #look(): number { return this.n; } }',
+      'src/kernel/a.test.ts': 'class C { #n = 0; }',
+      'src/explore/a.ts': 'class C { #n = 0; }',
+      'src/machine/riscv/a.ts': 'class C { #n = 0; }',
+    },
+  },
 ];
+
+/** Files whose objects a litmus World may reach. */
+function isWorldState(file: Source): boolean {
+  return (
+    isCore(file) &&
+    /^src\/(base|sched|machine|kernel|litmus\/(promise|state))\b/.test(file.path) &&
+    !file.path.startsWith('src/machine/riscv/')
+  );
+}
+
+function hiddenFields(file: Source): string[] {
+  const found: string[] = [];
+  walk(file.body, (node) => {
+    if (node.type !== 'PropertyDefinition') return;
+    const key = nodeField(node, 'key');
+    if (key?.type !== 'PrivateIdentifier') return;
+    found.push(at(file, node, `#${nameOf(key)} is hidden; private ${nameOf(key)} is not`));
+  });
+  return found;
+}
 
 function hostNames(file: Source): string[] {
   const declared = declaredNames(file);

@@ -99,48 +99,48 @@ interface Slot {
 export class FdTable {
   /** Stands for all descriptors: lookups commute, opening and closing do not. */
   readonly cell: Cell = sched.newCell(CELL_FILE);
-  readonly #slots: (Slot | undefined)[] = [];
-  readonly #limit: number;
+  private readonly slots: (Slot | undefined)[] = [];
+  private readonly limit: number;
   users = 1;
 
   constructor(limit = 1024) {
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   /** The lowest free descriptor at or above `from`, or -EMFILE. Takes over the caller's reference. */
   install(file: File, cloexec: boolean, from = 0): number {
     sched.touch(this.cell, WRITE);
     let fd = from;
-    while (this.#slots[fd] !== undefined) fd++;
-    if (fd >= this.#limit) return -EMFILE;
-    this.#slots[fd] = { file, cloexec };
+    while (this.slots[fd] !== undefined) fd++;
+    if (fd >= this.limit) return -EMFILE;
+    this.slots[fd] = { file, cloexec };
     return fd;
   }
 
   get(fd: number): File | null {
     sched.touch(this.cell, READ);
-    return this.#slots[fd]?.file ?? null;
+    return this.slots[fd]?.file ?? null;
   }
   slot(fd: number): Slot | null {
     sched.touch(this.cell, READ);
-    return this.#slots[fd] ?? null;
+    return this.slots[fd] ?? null;
   }
   /** Takes the descriptor away and returns its file, whose reference the caller now owns. */
   remove(fd: number): File | null {
     sched.touch(this.cell, WRITE);
-    const file = this.#slots[fd]?.file ?? null;
-    this.#slots[fd] = undefined;
+    const file = this.slots[fd]?.file ?? null;
+    this.slots[fd] = undefined;
     return file;
   }
   *entries(): Generator<readonly [number, Slot]> {
-    for (const [fd, slot] of this.#slots.entries()) if (slot !== undefined) yield [fd, slot];
+    for (const [fd, slot] of this.slots.entries()) if (slot !== undefined) yield [fd, slot];
   }
   /** A copy for a forked child: every file gains a reference. */
   clone(): FdTable {
-    const copy = new FdTable(this.#limit);
+    const copy = new FdTable(this.limit);
     for (const [fd, slot] of this.entries()) {
       slot.file.refs++;
-      copy.#slots[fd] = { ...slot };
+      copy.slots[fd] = { ...slot };
     }
     return copy;
   }

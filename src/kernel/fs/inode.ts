@@ -24,54 +24,50 @@ export class Inode {
   resv: ResvMap | null = null;
   /** File type and permissions. */
   readonly mode: number;
-  readonly #sizeCell: Cell = sched.newCell(CELL_INODE);
+  /** What stands for the size and the seals. */
+  readonly sizeCell: Cell = sched.newCell(CELL_INODE);
   readonly punchCell: Cell = sched.newCell(CELL_INODE);
-  #size = 0;
+  private bytes = 0;
   /** F_SEAL_* bits. Protected by `lock` for changing. */
-  #seals: number;
-  #punching: Punching | null = null;
+  private sealBits: number;
+  private hole: Punching | null = null;
 
   constructor(mode: number, seals: number, lockClass: LockClass = INODE_LOCK) {
     this.mode = mode;
     this.lock = new Lock(lockClass, 'inode lock');
-    this.#seals = seals;
-  }
-
-  /** What stands for the size and the seals. */
-  get sizeCell(): Cell {
-    return this.#sizeCell;
+    this.sealBits = seals;
   }
 
   /** Bytes; read without a lock. @linux i_size_read */
   get size(): number {
-    sched.touch(this.#sizeCell, READ);
-    return this.#size;
+    sched.touch(this.sizeCell, READ);
+    return this.bytes;
   }
   set size(bytes: number) {
-    sched.touch(this.#sizeCell, WRITE);
-    this.#size = bytes;
+    sched.touch(this.sizeCell, WRITE);
+    this.bytes = bytes;
   }
 
   get seals(): number {
-    sched.touch(this.#sizeCell, READ);
-    return this.#seals;
+    sched.touch(this.sizeCell, READ);
+    return this.sealBits;
   }
   set seals(seals: number) {
-    sched.touch(this.#sizeCell, WRITE);
-    this.#seals = seals;
+    sched.touch(this.sizeCell, WRITE);
+    this.sealBits = seals;
   }
 
   get punching(): Punching | null {
     sched.touch(this.punchCell, READ);
-    return this.#punching;
+    return this.hole;
   }
   set punching(punching: Punching | null) {
     sched.touch(this.punchCell, WRITE);
-    this.#punching = punching;
+    this.hole = punching;
   }
 
   /** Size as it is, for reports and checks: touches nothing. */
   peekSize(): number {
-    return this.#size;
+    return this.bytes;
   }
 }

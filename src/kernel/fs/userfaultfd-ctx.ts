@@ -57,7 +57,7 @@ export class UserfaultfdCtx {
   readonly releasedCell: Cell;
   readonly changingCell: Cell;
   readonly featuresCell: Cell;
-  readonly #pollers: Set<() => void> = new Set();
+  private readonly pollers: Set<() => void> = new Set();
 
   constructor(mm: Mm, flags: number) {
     this.mm = mm;
@@ -112,14 +112,14 @@ export class UserfaultfdCtx {
   }
 
   subscribe(wake: () => void): () => void {
-    this.#pollers.add(wake);
+    this.pollers.add(wake);
     return () => {
-      this.#pollers.delete(wake);
+      this.pollers.delete(wake);
     };
   }
 
   /** Tells pollers to look again. Readers watch queueCell themselves. */
   notifyPollers(): void {
-    for (const wake of this.#pollers) wake();
+    for (const wake of this.pollers) wake();
   }
 }

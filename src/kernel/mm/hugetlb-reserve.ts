@@ -19,44 +19,44 @@ import { has, VM_MAYSHARE, VM_NORESERVE } from './vm-flags.ts';
 
 /** A set of pages of a file, by their index in pages of the machine. @linux include/linux/hugetlb.h struct resv_map */
 export class ResvMap {
-  readonly #pages = new Set<number>();
+  private readonly pages: Set<number> = new Set();
   readonly cell: Cell = sched.newCell(CELL_HUGETLB);
   /** VMAs that use the map of a private mapping, which splitting it makes more. */
   users = 1;
 
   has(index: number): boolean {
     sched.touch(this.cell, READ);
-    return this.#pages.has(index);
+    return this.pages.has(index);
   }
   add(index: number): void {
     sched.touch(this.cell, WRITE);
-    this.#pages.add(index);
+    this.pages.add(index);
   }
   delete(index: number): void {
     sched.touch(this.cell, WRITE);
-    this.#pages.delete(index);
+    this.pages.delete(index);
   }
   /** How many pages of [first, end) it has. */
   count(first: number, end: number): number {
     sched.touch(this.cell, READ);
     let found = 0;
-    for (const index of this.#pages) if (index >= first && index < end) found++;
+    for (const index of this.pages) if (index >= first && index < end) found++;
     return found;
   }
   /** Takes the pages of [first, end) out. @returns how many there were */
   deleteRange(first: number, end: number): number {
     sched.touch(this.cell, WRITE);
     let found = 0;
-    for (const index of [...this.#pages]) {
+    for (const index of [...this.pages]) {
       if (index < first || index >= end) continue;
-      this.#pages.delete(index);
+      this.pages.delete(index);
       found++;
     }
     return found;
   }
   /** For checks: touches nothing. */
   peek(): ReadonlySet<number> {
-    return this.#pages;
+    return this.pages;
   }
 }
 

@@ -105,8 +105,8 @@ export class Mm {
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
   /** Page-table pages, for VmPTE and the census. */
   tables = 0;
-  #hasPinned = false;
-  readonly #pinnedCell: Cell;
+  private everPinned = false;
+  private readonly pinnedCell: Cell;
   /** Odd while fork write-protects pages: then GUP-fast gives up. @linux write_protect_seq */
   writeProtectSeq = 0;
   readonly writeProtectCell: Cell;
@@ -138,7 +138,7 @@ export class Mm {
     this.pgdCell = sched.newCell(CELL_MM);
     this.accessesDueCell = sched.newCell(CELL_MM);
     this.tlbPendingCell = sched.newCell(CELL_TLB_PENDING);
-    this.#pinnedCell = sched.newCell(CELL_MM);
+    this.pinnedCell = sched.newCell(CELL_MM);
     this.writeProtectCell = sched.newCell(CELL_MM);
   }
 
@@ -149,15 +149,15 @@ export class Mm {
 
   /** @linux mm_set_has_pinned_flag */
   setHasPinned(): void {
-    if (this.#hasPinned) return;
-    sched.touch(this.#pinnedCell, WRITE);
-    this.#hasPinned = true;
+    if (this.everPinned) return;
+    sched.touch(this.pinnedCell, WRITE);
+    this.everPinned = true;
   }
 
   /** Whether anything was ever pinned for DMA here. @linux MMF_HAS_PINNED */
   get hasPinned(): boolean {
-    sched.touch(this.#pinnedCell, READ);
-    return this.#hasPinned;
+    sched.touch(this.pinnedCell, READ);
+    return this.everPinned;
   }
 
   get mapCount(): number {

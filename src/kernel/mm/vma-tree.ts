@@ -26,17 +26,17 @@ class Node {
 }
 
 export class VmaTree implements Iterable<Vma> {
-  #root: Node | null = null;
-  #size = 0;
+  private root: Node | null = null;
+  private count = 0;
 
   /** Number of VMAs. @linux mm_struct.map_count */
   get size(): number {
-    return this.#size;
+    return this.count;
   }
 
   /** The VMA that contains an address. */
   find(address: Vaddr): Vma | null {
-    let node = this.#root;
+    let node = this.root;
     while (node !== null) {
       const { vma } = node;
       if (address < vma.start) node = node.left;
@@ -48,7 +48,7 @@ export class VmaTree implements Iterable<Vma> {
 
   /** The first VMA that ends above an address: the one containing it, or the next one. @linux find_vma */
   findFrom(address: Vaddr): Vma | null {
-    let node = this.#root;
+    let node = this.root;
     let best: Vma | null = null;
     while (node !== null) {
       if (node.vma.end > address) {
@@ -63,7 +63,7 @@ export class VmaTree implements Iterable<Vma> {
 
   /** The last VMA that starts below an address. */
   findBelow(address: Vaddr): Vma | null {
-    let node = this.#root;
+    let node = this.root;
     let best: Vma | null = null;
     while (node !== null) {
       if (node.vma.start < address) {
@@ -109,14 +109,14 @@ export class VmaTree implements Iterable<Vma> {
       other === null || other.start >= vma.end,
       `VMA at 0x${vma.start.toString(16)} overlaps the one at 0x${(other?.start ?? 0).toString(16)}`,
     );
-    this.#root = insertNode(this.#root, vma);
-    this.#size++;
+    this.root = insertNode(this.root, vma);
+    this.count++;
   }
 
   /** Takes a VMA out, which must be in. */
   remove(vma: Vma): void {
-    this.#root = removeNode(this.#root, vma);
-    this.#size--;
+    this.root = removeNode(this.root, vma);
+    this.count--;
   }
 
   /** Changes the bounds of a VMA in place. Neighbours must have been removed or shrunk before. */
@@ -131,7 +131,7 @@ export class VmaTree implements Iterable<Vma> {
     const key = vma.start;
     vma.start = start;
     vma.end = end;
-    refresh(this.#root, vma, key);
+    refresh(this.root, vma, key);
   }
 
   /** Moves the boundary between two adjacent VMAs. */
@@ -145,8 +145,8 @@ export class VmaTree implements Iterable<Vma> {
 
   /** Forgets everything. */
   clear(): void {
-    this.#root = null;
-    this.#size = 0;
+    this.root = null;
+    this.count = 0;
   }
 
   /**
@@ -154,7 +154,7 @@ export class VmaTree implements Iterable<Vma> {
    * @linux mm/mmap.c vm_unmapped_area (VM_UNMAPPED_AREA_TOPDOWN)
    */
   findGap(length: number, low: Vaddr, high: Vaddr): Vaddr {
-    return gapIn(this.#root, length, low, high);
+    return gapIn(this.root, length, low, high);
   }
 
   /** Asserts order, balance and augmentation. For tests and checks. */
@@ -166,8 +166,8 @@ export class VmaTree implements Iterable<Vma> {
       end = vma.end;
       count++;
     }
-    assert(count === this.#size, `VMA tree holds ${count}, says ${this.#size}`);
-    validateNode(this.#root);
+    assert(count === this.count, `VMA tree holds ${count}, says ${this.count}`);
+    validateNode(this.root);
   }
 }
 
