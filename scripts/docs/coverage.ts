@@ -1,5 +1,5 @@
 /** docs/coverage.md: what is modelled and what is not, from the tables that the kernel itself uses. */
-import { PATHS } from '../../src/kernel/fs/namei.ts';
+import { PATHS } from '../../src/kernel/fs/pseudo.ts';
 import { UFFD_IOCTLS } from '../../src/kernel/fs/userfaultfd-ioctl.ts';
 import { ADVICE } from '../../src/kernel/mm/madvise.ts';
 import { PROFILES } from '../../src/kernel/profiles.ts';

@@ -2,6 +2,7 @@
 import { errnoName } from '../uapi/errno.ts';
 import type { ErrnoRow } from './errno-row.ts';
 import { MEMFD_ERRORS, SEAL_ERRORS } from './fs/memfd.ts';
+import { OPEN_ERRORS } from './fs/open.ts';
 import { PAGEMAP_SCAN_ERRORS } from './fs/proc/pagemap-scan.ts';
 import { FALLOCATE_ERRORS, FTRUNCATE_ERRORS } from './fs/shmem-file.ts';
 
@@ -27,6 +28,7 @@ import { MREMAP_ERRORS } from './mm/mremap.ts';
 import { MSEAL_ERRORS } from './mm/mseal.ts';
 import { MUNMAP_ERRORS } from './mm/munmap.ts';
 import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
+import { FILE_ERRNOS } from './syscall/errnos-files.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
@@ -58,10 +60,11 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MEMFD_ERRORS,
   SEAL_ERRORS,
   FTRUNCATE_ERRORS,
+  OPEN_ERRORS,
   FALLOCATE_ERRORS,
 ]
   .flatMap((table): readonly ErrnoRow[] => Object.values(table))
-  .concat(OTHER_ERRNOS);
+  .concat(FILE_ERRNOS, OTHER_ERRNOS);
 
 /** The name under which a call's checks stand, or null: any case, and calls that share their checks. */
 export function knownCall(call: string): string | null {

@@ -12,6 +12,7 @@ import { CELL_RCU } from './cells.ts';
 import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
 import type { Console } from './fs/console.ts';
+import type { NameTree } from './fs/dentry.ts';
 import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Hstate } from './mm/hugetlb.ts';
@@ -50,6 +51,8 @@ export class World {
   readonly swap: SwapDevice | null;
   /** Pools of huge pages; null until somebody asks for one. */
   hstates: readonly Hstate[] | null = null;
+  /** Every name of a file; made when the first path is used. */
+  names: NameTree | null = null;
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */

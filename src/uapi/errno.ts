@@ -17,6 +17,7 @@ const TABLE = {
   EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,
+  EXDEV: 18,
   ENODEV: 19,
   ENOTDIR: 20,
   EISDIR: 21,
@@ -36,7 +37,15 @@ const TABLE = {
   ENOTEMPTY: 39,
   ELOOP: 40,
   EOVERFLOW: 75,
+  ENOTSOCK: 88,
+  EMSGSIZE: 90,
+  EPROTONOSUPPORT: 93,
+  ESOCKTNOSUPPORT: 94,
   EOPNOTSUPP: 95,
+  EAFNOSUPPORT: 97,
+  ECONNRESET: 104,
+  EISCONN: 106,
+  ENOTCONN: 107,
   ETIMEDOUT: 110,
   EHWPOISON: 133,
 } as const;
@@ -69,6 +78,18 @@ export const EFBIG: number = TABLE.EFBIG;
 export const ENOSPC: number = TABLE.ENOSPC;
 export const ESPIPE: number = TABLE.ESPIPE;
 export const EPIPE: number = TABLE.EPIPE;
+export const EXDEV: number = TABLE.EXDEV;
+export const ENOTEMPTY: number = TABLE.ENOTEMPTY;
+export const ELOOP: number = TABLE.ELOOP;
+export const EROFS: number = TABLE.EROFS;
+export const ENOTSOCK: number = TABLE.ENOTSOCK;
+export const EMSGSIZE: number = TABLE.EMSGSIZE;
+export const EPROTONOSUPPORT: number = TABLE.EPROTONOSUPPORT;
+export const ESOCKTNOSUPPORT: number = TABLE.ESOCKTNOSUPPORT;
+export const EAFNOSUPPORT: number = TABLE.EAFNOSUPPORT;
+export const ECONNRESET: number = TABLE.ECONNRESET;
+export const EISCONN: number = TABLE.EISCONN;
+export const ENOTCONN: number = TABLE.ENOTCONN;
 export const ENAMETOOLONG: number = TABLE.ENAMETOOLONG;
 export const ERANGE: number = TABLE.ERANGE;
 export const EDEADLK: number = TABLE.EDEADLK;

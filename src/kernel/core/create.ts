@@ -47,6 +47,7 @@ export function createThread(leader: Task, options: TaskOptions): Task {
     leader.parent,
   );
   task.uid = leader.uid;
+  task.fs = leader.fs;
   task.group = leader.group;
   leader.group.threads.push(task);
   return addTask(world, task);
@@ -86,6 +87,7 @@ export function* forkTask(parent: Task, options: TaskOptions): Steps<Task | numb
 /** What fork copies besides memory and descriptors: credentials, signal handlers and mask. fork(2) */
 function inherit(child: Task, parent: Task): void {
   child.uid = parent.uid;
+  child.fs = { ...parent.fs };
   child.group.memlockLimit = parent.group.memlockLimit;
   child.blocked = parent.blocked;
   if (child.mm !== parent.mm) child.altStack = parent.altStack;

@@ -1,10 +1,18 @@
 /** A task: one thread of a process as the kernel sees it. @linux include/linux/sched.h struct task_struct */
 import type { Thread } from '../../sched/thread.ts';
 import type { ErrnoRow } from '../errno-row.ts';
+import type { Dentry } from '../fs/dentry.ts';
 import type { FdTable } from '../fs/file.ts';
 import type { Mm } from '../mm/mm-types.ts';
 import type { UserRegs } from './regs.ts';
 import { type SigInfo, ThreadGroup } from './thread-group.ts';
+
+/** @linux include/linux/fs_struct.h */
+export interface FsStruct {
+  /** Null: the root. */
+  pwd: Dentry | null;
+  umask: number;
+}
 
 export class Task {
   /** Thread id; the first task of a process has tid === tgid. */
@@ -23,6 +31,8 @@ export class Task {
   parent: Task | null;
   readonly children: Task[] = [];
   uid = 0;
+  /** Working directory and umask; shared by threads. */
+  fs: FsStruct = { pwd: null, umask: 0o022 };
   exiting = false;
   /** The check that made its last system call fail, where the call keeps a table of them (errno-row.ts). */
   why: ErrnoRow | null = null;

@@ -6,7 +6,9 @@ import type { Steps } from '../../sched/op.ts';
 import { EBADF, EMFILE } from '../../uapi/errno.ts';
 import { CELL_FILE } from '../cells.ts';
 import type { Task } from '../core/task.ts';
+import type { Dentry } from './dentry.ts';
 import type { Inode } from './inode.ts';
+import type { VfsNode } from './vfs-node.ts';
 
 /** Poll bits. @linux include/uapi/asm-generic/poll.h */
 export const POLLIN = 1;
@@ -77,8 +79,12 @@ export class File {
   readonly cell: Cell = sched.newCell(CELL_FILE);
   /** What the ops keep here: a pipe, a userfaultfd_ctx, a host file. Ops of a kind put one type and read it back. */
   readonly data: unknown;
-  /** For /proc/PID/maps and reports. */
+  /** For reports, and for /proc/PID/maps where there is no dentry. */
   readonly path: string;
+  /** The name it was opened by; null for files without one. */
+  dentry: Dentry | null = null;
+  /** What it was opened from, if that has a name. */
+  node: VfsNode | null = null;
   /** Of files whose pages are in the page cache; only those can be mapped. */
   inode: Inode | null = null;
 

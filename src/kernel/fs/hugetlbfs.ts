@@ -17,10 +17,10 @@ import {
 import type { Task } from '../core/task.ts';
 import { HUGETLB_INODE_LOCK } from '../lock-classes.ts';
 import type { Hstate } from '../mm/hugetlb.ts';
-import { hugetlbEvictInode } from '../mm/hugetlb-truncate.ts';
 import { copyToUserPartly } from '../mm/user-access.ts';
-import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
+import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
+import { iput, openInode } from './iput.ts';
 import { fileInode } from './shmem-file.ts';
 
 const O_LARGEFILE = 0o100000;
@@ -76,7 +76,7 @@ const HUGETLB_OPS: FileOps = {
     return { size, mode, blocks: (mapping.pages.size * blksize) / SECTOR, blksize };
   },
   *release(_task, file) {
-    yield* hugetlbEvictInode(fileInode(file));
+    yield* iput(fileInode(file));
   },
 };
 
@@ -92,10 +92,8 @@ export function hugetlbFileSetup(
   mode: number,
   seals: number,
 ): File {
-  const file = new File(HUGETLB_OPS, O_RDWR | O_LARGEFILE, null, path);
   const inode = new Inode(S_IFREG | mode, seals, HUGETLB_INODE_LOCK);
   inode.hstate = h;
   if (size > 0) inode.size = size;
-  file.inode = inode;
-  return file;
+  return openInode(inode, HUGETLB_OPS, O_RDWR | O_LARGEFILE, path);
 }

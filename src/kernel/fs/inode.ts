@@ -1,4 +1,4 @@
-/** A file's identity apart from who has it open: size, seals, pages. @linux include/linux/fs.h struct inode, shmem_inode_info */
+/** A regular file apart from who has it open: size, seals, pages. @linux include/linux/fs.h struct inode, shmem_inode_info */
 import { type Cell, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { Lock, type LockClass } from '../../sched/lock.ts';
@@ -7,6 +7,8 @@ import { INODE_LOCK } from '../lock-classes.ts';
 import { AddressSpace } from '../mm/address-space.ts';
 import type { Hstate } from '../mm/hugetlb.ts';
 import type { ResvMap } from '../mm/hugetlb-reserve.ts';
+import { SHM_MOUNT, type SuperBlock } from './super.ts';
+import { VfsNode } from './vfs-node.ts';
 
 /** A hole that is being punched: pages [start, end). @linux mm/shmem.c struct shmem_falloc */
 export interface Punching {
@@ -14,16 +16,14 @@ export interface Punching {
   readonly end: number;
 }
 
-export class Inode {
-  readonly mapping: AddressSpace = new AddressSpace();
+export class Inode extends VfsNode {
+  readonly mapping: AddressSpace;
   /** Write, truncate and fallocate hold it. @linux i_rwsem */
   readonly lock: Lock;
   /** The pool its pages come from; null: base pages. */
   hstate: Hstate | null = null;
   /** Pages of a hugetlb file that have a huge page promised, or have one. */
   resv: ResvMap | null = null;
-  /** File type and permissions. */
-  readonly mode: number;
   /** What stands for the size and the seals. */
   readonly sizeCell: Cell = sched.newCell(CELL_INODE);
   readonly punchCell: Cell = sched.newCell(CELL_INODE);
@@ -31,10 +31,25 @@ export class Inode {
   /** F_SEAL_* bits. Protected by `lock` for changing. */
   private sealBits: number;
   private hole: Punching | null = null;
+  /** Open files and calls that use it; with no name and no user its pages go. @linux i_count */
+  users = 0;
 
-  constructor(mode: number, seals: number, lockClass: LockClass = INODE_LOCK) {
-    this.mode = mode;
+  /**
+   * @param mode file type and permissions
+   * @param ino its number; without one a file that has no name, on the mount of shared memory
+   */
+  constructor(
+    mode: number,
+    seals: number,
+    lockClass: LockClass = INODE_LOCK,
+    sb: SuperBlock = SHM_MOUNT,
+    ino?: number,
+  ) {
+    const mapping = new AddressSpace();
+    super(sb, ino ?? mapping.id, mode);
+    this.mapping = mapping;
     this.lock = new Lock(lockClass, 'inode lock');
+    if (ino === undefined) this.nlink = 0;
     this.sealBits = seals;
   }
 

@@ -15,6 +15,8 @@ import {
   F_SEAL_WRITE,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
+  O_APPEND,
+  O_LARGEFILE,
   O_RDWR,
   S_IFREG,
   SEEK_CUR,
@@ -32,7 +34,6 @@ import { folioUnlock, folioUnlockPut } from '../mm/folio-lock.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,
-  shmemEvictInode,
   shmemGetFolio,
   shmemPunchHole,
   shmemSetSize,
@@ -46,12 +47,12 @@ import {
   readContent,
   writeContent,
 } from '../mm/user-access.ts';
-import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
+import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
+import { iput, openInode } from './iput.ts';
 
 /** The largest file. @linux MAX_LFS_FILESIZE */
 export const MAX_LFS_FILESIZE: number = 2 ** 63;
-const O_LARGEFILE = 0o100000;
 const BLOCKS_PER_PAGE = PAGE_SIZE / 512;
 
 export const FTRUNCATE_ERRORS = errnoTable('ftruncate', {
@@ -144,7 +145,8 @@ function* writeShmem(
   if (count === 0) return 0;
   const inode = fileInode(file);
   return yield* withInodeLock(inode, function* () {
-    const from = offset ?? file.offset;
+    const end = (file.flags & O_APPEND) === 0 ? null : inode.size;
+    const from = end ?? offset ?? file.offset;
     let done = 0;
     let error = 0;
     while (done < count && error === 0) {
@@ -155,7 +157,7 @@ function* writeShmem(
       else if (copied === 0) error = yield* faultIn(task, buffer + done, chunk);
       else done += copied;
     }
-    if (offset === null) file.offset += done;
+    if (offset === null) file.offset = from + done;
     return done > 0 ? done : error;
   });
 }
@@ -244,7 +246,7 @@ const SHMEM_OPS: FileOps = {
     return { size, mode, blocks: pages * BLOCKS_PER_PAGE };
   },
   *release(_task, file) {
-    yield* shmemEvictInode(fileInode(file));
+    yield* iput(fileInode(file));
   },
 };
 
@@ -254,11 +256,14 @@ const SHMEM_OPS: FileOps = {
  * @linux mm/shmem.c __shmem_file_setup
  */
 export function shmemFileSetup(path: string, size: number, mode: number, seals: number): File {
-  const file = new File(SHMEM_OPS, O_RDWR | O_LARGEFILE, null, path);
   const inode = new Inode(S_IFREG | mode, seals);
   if (size > 0) inode.size = size;
-  file.inode = inode;
-  return file;
+  return openShmem(inode, O_RDWR | O_LARGEFILE, path);
+}
+
+/** Opens a file of shared memory. @param flags access mode and status */
+export function openShmem(inode: Inode, flags: number, path: string): File {
+  return openInode(inode, SHMEM_OPS, flags, path);
 }
 
 /** What MAP_SHARED|MAP_ANONYMOUS memory of `size` bytes lies in: a file nobody else has. @linux shmem_zero_setup */

@@ -12,8 +12,6 @@ const BAD_POINTER = ['EFAULT', 'a pointer leads to memory that cannot be accesse
 const BAD_TIME = ['EINVAL', 'seconds are negative, or nanoseconds are none of a second'] as const;
 const BAD_SET_SIZE = ['EINVAL', 'a signal set is not 8 bytes long'] as const;
 const SIGNALLED = ['EINTR', 'a signal arrived'] as const;
-const NO_PATH = ['ENOENT', 'there is no such file here'] as const;
-const LONG_PATH = ['ENAMETOOLONG', 'the path has no end within 4096 bytes'] as const;
 const BAD_FLAGS = ['EINVAL', 'an unknown flag'] as const;
 const BAD_CLOCK = ['EINVAL', 'there is no such clock'] as const;
 
@@ -100,28 +98,6 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
       target: ['ESRCH', 'there is no such process'],
       thread: ['EINVAL', 'a thread that does not lead its process'],
       full: NO_FD,
-    },
-  ],
-  ['openat', { pointer: BAD_POINTER, long: LONG_PATH, path: NO_PATH, full: NO_FD }],
-  ['fstat', { open: READ_FD, pointer: BAD_POINTER }],
-  ['newfstatat', { path: BAD_POINTER, long: LONG_PATH, none: NO_PATH, open: READ_FD }],
-  [
-    'readlinkat',
-    {
-      pointer: BAD_POINTER,
-      long: LONG_PATH,
-      path: ['ENOENT', 'only /proc/self/exe is a link here'],
-      size: ['EINVAL', 'the buffer is empty'],
-      buffer: BAD_POINTER,
-    },
-  ],
-  [
-    'faccessat',
-    {
-      pointer: BAD_POINTER,
-      long: LONG_PATH,
-      path: NO_PATH,
-      access: ['EACCES', 'W_OK for a file that is read only'],
     },
   ],
   [
@@ -255,4 +231,5 @@ export const NEVER_FAILS: readonly string[] = [
   'sched_yield',
   'set_robust_list',
   'set_tid_address',
+  'umask',
 ];

@@ -11,8 +11,8 @@ import {
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
 import { checkMemfdFlags, createMemfd, MEMFD_ERRORS } from '../fs/memfd.ts';
-import { readPath } from './open.ts';
 import { flags, string } from './params.ts';
+import { readPath } from './path.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 /** NAME_MAX less "memfd:". */

@@ -3,15 +3,16 @@
  * --strace, litmus and the coverage page all read it. @linux include/uapi/asm-generic/unistd.h
  */
 import { rows as brk } from './brk.ts';
+import { rows as chmod } from './chmod.ts';
 import { rows as clock } from './clock.ts';
 import { rows as fallocate } from './fallocate.ts';
 import { rows as fd } from './fd.ts';
 import { rows as futex } from './futex.ts';
+import { rows as getdents } from './getdents.ts';
 import { rows as ioctl } from './ioctl.ts';
 import { rows as madvise } from './madvise.ts';
 import { rows as memfdCreate } from './memfd_create.ts';
 import { rows as mincore } from './mincore.ts';
-
 import { rows as misc } from './misc.ts';
 import { rows as mlock } from './mlock.ts';
 import { rows as mmap } from './mmap.ts';
@@ -25,8 +26,12 @@ import { rows as poll } from './poll.ts';
 import { rows as process } from './process.ts';
 import { rows as processMadvise } from './process-madvise.ts';
 import { rows as read } from './read.ts';
+import { rows as readlink } from './readlink.ts';
 import type { SyscallRow } from './row.ts';
 import { rows as signal } from './signal.ts';
+import { rows as stat } from './stat.ts';
+import { rows as statfs } from './statfs.ts';
+import { rows as unlink } from './unlink.ts';
 import { rows as userfaultfd } from './userfaultfd.ts';
 import { rows as write } from './write.ts';
 
@@ -56,5 +61,11 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...read,
   ...signal,
   ...userfaultfd,
+  ...chmod,
+  ...getdents,
+  ...readlink,
+  ...stat,
+  ...statfs,
+  ...unlink,
   ...write,
 ].sort((a, b) => a.nr - b.nr);

@@ -37,6 +37,8 @@ import {
   VM_WRITE,
   type VmFlags,
 } from '../../mm/vm-flags.ts';
+import { filePath } from '../dentry.ts';
+import { devText } from '../super.ts';
 
 /** In the order in which smaps prints them, which is that of Linux's bit numbers. @linux show_smap_vma_flags */
 const LETTERS: readonly (readonly [VmFlags, string])[] = [
@@ -96,11 +98,10 @@ export function mapsLine(mm: Mm, vma: Vma): string {
   const share = has(flags, VM_MAYSHARE) ? 's' : 'p';
   // Anonymous memory has no offset in anything: pgoff is shown for files only.
   const offset = file === null ? 0 : vma.pgoff * PAGE_SIZE;
-  // Files of shared memory lie on a device of the kernel's own, here the only one.
   const inode = file?.inode ?? null;
-  const node = inode === null ? '00:00 0' : `00:01 ${inode.mapping.id}`;
+  const node = inode === null ? '00:00 0' : `${devText(inode.sb)} ${inode.ino}`;
   const line = `${hex(vma.start)}-${hex(vma.end)} ${rights}${share} ${hex(offset)} ${node} `;
-  const name = file === null ? role(mm, vma) : file.path;
+  const name = file === null ? role(mm, vma) : filePath(file);
   // The name stands in column 74 of the line. @linux show_vma_header_prefix, seq_pad
   return name === '' ? line : `${line.padEnd(73)}${name}`;
 }

@@ -8,7 +8,8 @@ import { doMadvise } from '../../mm/madvise.ts';
 import { doMlock } from '../../mm/mlock.ts';
 import { doMunmap } from '../../mm/munmap.ts';
 import { type File, fput } from '../file.ts';
-import { openPath, PATHS } from '../namei.ts';
+import { openFile } from '../open.ts';
+import { PATHS } from '../pseudo.ts';
 import { procSmaps } from './smaps.ts';
 
 const P = 4096;
@@ -21,7 +22,7 @@ afterEach(() => {
 });
 
 function open(path: string): File {
-  const file = openPath(k.task, path, 0);
+  const file = k.run(openFile(k.task, 0, path, 0, 0));
   if (typeof file === 'number') throw new Error(`${path}: ${file}`);
   return file;
 }

@@ -16,7 +16,7 @@ import {
 /** SIG_IGN of sigaction(2). */
 const SIG_IGN = 1;
 
-/** The text of /proc/PID/status of a task that has an address space. */
+/** The text of /proc/PID/status; the rows about memory only while there is an address space. */
 export function procStatus(task: Task): string {
   const { group, parent, uid } = task;
   const ids = [uid, uid, uid, uid].join('\t');
@@ -24,8 +24,8 @@ export function procStatus(task: Task): string {
   const cpus = machine.tlbs.length;
   const rows: readonly (readonly [string, string])[] = [
     ['Name', task.name.slice(0, 15)],
-    ['Umask', '0022'],
-    ['State', 'R (running)'],
+    ['Umask', task.fs.umask.toString(8).padStart(4, '0')],
+    ['State', group.zombie ? 'Z (zombie)' : 'R (running)'],
     ['Tgid', `${task.tgid}`],
     ['Ngid', '0'],
     ['Pid', `${task.tid}`],
@@ -40,7 +40,7 @@ export function procStatus(task: Task): string {
     ['NSpgid', `${task.tgid}`],
     ['NSsid', `${task.tgid}`],
     ['Kthread', '0'],
-    ...memoryRows(task.mmOrDie),
+    ...(task.mm === null ? [] : memoryRows(task.mm)),
     ['CoreDumping', task.dumping ? '1' : '0'],
     ['THP_enabled', '1'],
     ['untag_mask', '0xffffffffffffffff'],

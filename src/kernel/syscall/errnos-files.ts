@@ -1,0 +1,126 @@
+/** Checks of the calls that work on names and files, for `faultline explain`: as errnos.ts has those of the others. */
+import { type ErrnoRow, errnoTable } from '../errno-row.ts';
+
+type Checks = Parameters<typeof errnoTable>[1];
+
+const OPEN_FD = ['EBADF', 'fd is not open'] as const;
+const BAD_POINTER = ['EFAULT', 'a pointer leads to memory that cannot be accessed'] as const;
+const LONG_PATH = ['ENAMETOOLONG', 'the path has no end within 4096 bytes'] as const;
+const BAD_FLAGS = ['EINVAL', 'an unknown flag'] as const;
+
+/** Of every call that takes a path. */
+const WALK: Checks = {
+  pointer: BAD_POINTER,
+  long: LONG_PATH,
+  base: ['EBADF', 'dirfd is not open'],
+  notDir: ['ENOTDIR', 'dirfd, or something on the way, is no directory'],
+  loop: ['ELOOP', 'more than 40 links on the way'],
+  enter: ['EACCES', 'a directory on the way may not be entered'],
+  missing: ['ENOENT', 'there is no such file, or no such directory on the way'],
+};
+const CHANGE = ['EACCES', 'names may not be changed in the directory'] as const;
+const OWNER = ['EPERM', 'the file is of another user'] as const;
+
+/** Call by call. Those of several names share their checks. */
+const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
+  ['fstat', { open: OPEN_FD, pointer: BAD_POINTER }],
+  ['newfstatat statx', { ...WALK, open: OPEN_FD, buffer: BAD_POINTER }],
+  [
+    'readlinkat',
+    {
+      size: ['EINVAL', 'the buffer is empty'],
+      ...WALK,
+      kind: ['EINVAL', 'no link'],
+      buffer: BAD_POINTER,
+    },
+  ],
+  [
+    'faccessat faccessat2',
+    {
+      mode: ['EINVAL', 'a mode that does not exist'],
+      ...WALK,
+      access: ['EACCES', 'the permissions of the file forbid it'],
+    },
+  ],
+  [
+    'unlinkat',
+    {
+      flags: BAD_FLAGS,
+      ...WALK,
+      root: ['EBUSY', 'the root, or where a file system is mounted'],
+      procfs: ['EPERM', 'procfs keeps its names'],
+      change: CHANGE,
+      isDir: ['EISDIR', 'a directory without AT_REMOVEDIR'],
+      notEmpty: ['ENOTEMPTY', 'the directory is not empty'],
+    },
+  ],
+  [
+    'mkdirat symlinkat',
+    {
+      ...WALK,
+      exists: ['EEXIST', 'the name is taken'],
+      procfs: ['EPERM', 'procfs'],
+      change: CHANGE,
+    },
+  ],
+  [
+    'renameat2',
+    {
+      flags: ['EINVAL', 'an unknown flag, or both flags'],
+      ...WALK,
+      root: ['EBUSY', 'the root, `.` or `..`'],
+      device: ['EXDEV', 'the names are on two file systems'],
+      change: CHANGE,
+      inside: ['EINVAL', 'a directory into itself'],
+      exists: ['EEXIST', 'RENAME_NOREPLACE, and the name is taken'],
+      isDir: ['EISDIR', 'a file over a directory'],
+      notEmpty: ['ENOTEMPTY', 'over a directory that is not empty'],
+    },
+  ],
+  [
+    'linkat',
+    {
+      ...WALK,
+      exists: ['EEXIST', 'the name is taken'],
+      kind: ['EPERM', 'a directory'],
+      device: ['EXDEV', 'the names are on two file systems'],
+      change: CHANGE,
+    },
+  ],
+  [
+    'getdents64',
+    {
+      open: OPEN_FD,
+      kind: ['ENOTDIR', 'fd is no directory'],
+      room: ['EINVAL', 'not even one entry fits'],
+      buffer: BAD_POINTER,
+    },
+  ],
+  ['chdir', WALK],
+  [
+    'fchdir',
+    {
+      open: OPEN_FD,
+      kind: ['ENOTDIR', 'fd is no directory'],
+      enter: ['EACCES', 'the directory may not be entered'],
+    },
+  ],
+  [
+    'getcwd',
+    {
+      gone: ['ENOENT', 'the directory has been removed'],
+      room: ['ERANGE', 'the buffer is too small'],
+      buffer: BAD_POINTER,
+    },
+  ],
+  ['fchmod fchown', { open: OPEN_FD, owner: OWNER }],
+  ['fchmodat fchownat', { ...WALK, owner: OWNER }],
+  ['utimensat', { flags: BAD_FLAGS, ...WALK }],
+  ['statfs', { ...WALK, buffer: BAD_POINTER }],
+  ['fstatfs', { open: OPEN_FD, buffer: BAD_POINTER }],
+];
+
+/** The rows of every call above, in order. */
+export const FILE_ERRNOS: readonly ErrnoRow[] = CHECKS.flatMap(([names, checks]) =>
+  names.split(' ').flatMap((name) => Object.values(errnoTable(name, checks))),
+);
