@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { A, P } from '../../../test/kernel/kit.ts';
 import { MemfdKit } from '../../../test/kernel/memfd-kit.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED } from '../../uapi/mman.ts';
-import { openPath } from '../fs/namei.ts';
+import { openFile } from '../fs/open.ts';
 import { STORES } from '../fs/sysfs.ts';
 
 /** Base pages of a huge page in small geometry. */
@@ -109,10 +109,14 @@ test('what cuts a huge page is refused', () => {
 test('settings are written as numbers', () => {
   const store = STORES['/proc/sys/vm/nr_overcommit_hugepages'];
   expect([store?.('abc'), store?.('-1'), store?.('3\n')]).toEqual([-22, -22, 0]);
-  const file = openPath(
-    kit.task,
-    '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages',
-    0,
+  const file = kit.alone(
+    openFile(
+      kit.task,
+      0,
+      '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages',
+      0,
+      0,
+    ),
   );
   expect(typeof file).toBe('object');
   expect(

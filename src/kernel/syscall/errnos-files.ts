@@ -30,7 +30,7 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
     {
       size: ['EINVAL', 'the buffer is empty'],
       ...WALK,
-      kind: ['EINVAL', 'no link'],
+      kind: ['EINVAL', 'the path names no link'],
       buffer: BAD_POINTER,
     },
   ],
@@ -59,7 +59,7 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
     {
       ...WALK,
       exists: ['EEXIST', 'the name is taken'],
-      procfs: ['EPERM', 'procfs'],
+      procfs: ['EPERM', 'procfs keeps its names'],
       change: CHANGE,
     },
   ],
@@ -82,7 +82,7 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
     {
       ...WALK,
       exists: ['EEXIST', 'the name is taken'],
-      kind: ['EPERM', 'a directory'],
+      kind: ['EPERM', 'a directory gets no second name'],
       device: ['EXDEV', 'the names are on two file systems'],
       change: CHANGE,
     },

@@ -9,7 +9,7 @@ import type { Task } from '../../core/task.ts';
 import { softDirty } from '../../patches/soft-dirty.ts';
 import { stackPatches } from '../../seam.ts';
 import { syscallByName } from '../../syscall/dispatch.ts';
-import { openPath } from '../namei.ts';
+import { openFile } from '../open.ts';
 import { clearRefs } from './clear-refs.ts';
 import { PM_SOFT_DIRTY, pagemapWords } from './pagemap.ts';
 import { procSmaps } from './smaps.ts';
@@ -39,7 +39,7 @@ function clear(type = 4): void {
   k.run(clearRefs(k.task.mmOrDie, type));
 }
 function write(text: string): number | string {
-  const file = openPath(k.task, '/proc/self/clear_refs', 1);
+  const file = k.run(openFile(k.task, 0, '/proc/self/clear_refs', 1, 0));
   if (typeof file === 'number') return errnoName(-file);
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
   const result = k.run(must(file.ops.write, 'write')(k.task, file, bytes, null));
