@@ -56,70 +56,75 @@ export function walkPath(task: Task, base: Dentry, path: string, follow: boolean
 
 /** One walk with the links it goes through. */
 class Walk {
-  readonly #task: Task;
-  readonly #root: Dentry;
-  readonly #follow: boolean;
-  #here: Dentry;
-  #links = 0;
+  private readonly task: Task;
+  private readonly root: Dentry;
+  private readonly follow: boolean;
+  private here: Dentry;
+  private links = 0;
 
   constructor(task: Task, root: Dentry, base: Dentry, follow: boolean) {
-    this.#task = task;
-    this.#root = root;
-    this.#here = base;
-    this.#follow = follow;
+    this.task = task;
+    this.root = root;
+    this.here = base;
+    this.follow = follow;
   }
 
   go(path: string): Walked | number {
-    if (path.startsWith('/')) this.#here = this.#root;
+    if (path.startsWith('/')) this.here = this.root;
     const parts = path.split('/').filter((part) => part !== '' && part !== '.');
     const slash = /\/\.?$/.test(path) || path === '.';
     for (let i = 0; i < parts.length; i++) {
       const name = parts[i] ?? '';
       const last = i === parts.length - 1;
-      const refused = this.#mayEnter();
+      const refused = this.mayEnter();
       if (refused < 0) return refused;
       if (name === '..') {
-        this.#here = this.#here.parent ?? this.#here;
+        this.here = this.here.parent ?? this.here;
         continue;
       }
-      const parent = this.#here;
-      const child = childOf(this.#task, parent, name);
-      if (last && (child === null || !child.node.isLink || !(this.#follow || slash))) {
-        return this.#end(parent, name, child, slash);
+      const parent = this.here;
+      const child = childOf(this.task, parent, name);
+      if (last && (child === null || !child.node.isLink || !(this.follow || slash))) {
+        return this.end(parent, name, child, slash);
       }
       if (child === null) return -ENOENT;
       if (!child.node.isLink) {
-        this.#here = child;
+        this.here = child;
         continue;
       }
-      if (++this.#links > MAX_LINKS) return -ELOOP;
+      if (++this.links > MAX_LINKS) return -ELOOP;
       const { node } = child;
-      const file = node instanceof PseudoLink ? (node.file?.(this.#task) ?? null) : null;
+      const file = node instanceof PseudoLink ? (node.file?.(this.task) ?? null) : null;
       if (node instanceof PseudoLink && node.file !== null) {
         if (file === null) return -ENOENT;
         if (last) return { parent, name, dentry: file.dentry, file, slash };
         if (file.dentry === null) return -ENOTDIR;
-        this.#here = file.dentry;
+        this.here = file.dentry;
         continue;
       }
-      const target = node instanceof Symlink ? node.target : this.#readPseudo(node);
+      const target = node instanceof Symlink ? node.target : this.readPseudo(node);
       const rest = parts.slice(i + 1).join('/');
       return this.go(`${target}${rest === '' ? '' : `/${rest}`}${slash ? '/' : ''}`);
     }
-    return { parent: this.#here, name: '', dentry: this.#here, file: null, slash: true };
+    return { parent: this.here, name: '', dentry: this.here, file: null, slash: true };
   }
 
-  #readPseudo(node: VfsNode): string {
-    return node instanceof PseudoLink ? node.read(this.#task) : '';
+  private readPseudo(node: VfsNode): string {
+    return node instanceof PseudoLink ? node.read(this.task) : '';
   }
 
-  #mayEnter(): number {
-    const { node } = this.#here;
+  private mayEnter(): number {
+    const { node } = this.here;
     if (!node.isDirectory) return -ENOTDIR;
-    return mayAccess(this.#task, node, MAY_EXEC) ? 0 : -EACCES;
+    return mayAccess(this.task, node, MAY_EXEC) ? 0 : -EACCES;
   }
 
-  #end(parent: Dentry, name: string, dentry: Dentry | null, slash: boolean): Walked | number {
+  private end(
+    parent: Dentry,
+    name: string,
+    dentry: Dentry | null,
+    slash: boolean,
+  ): Walked | number {
     if (slash && dentry !== null && !dentry.node.isDirectory) return -ENOTDIR;
     return { parent, name, dentry, file: null, slash };
   }
