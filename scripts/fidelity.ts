@@ -8,10 +8,9 @@ import { parseArgs } from 'node:util';
 import { cProgram } from '../src/host/fidelity/c-program.ts';
 import { compare, explain } from '../src/host/fidelity/compare.ts';
 import { FAMILIES, type Family } from '../src/host/fidelity/families.ts';
-import { type Found, runFidelity } from '../src/host/fidelity/fidelity.ts';
+import { type Found, modelOf, runFidelity } from '../src/host/fidelity/fidelity.ts';
 import { litmusFile } from '../src/host/fidelity/flt.ts';
 import { LiveKernel, unavailable } from '../src/host/fidelity/live.ts';
-import { performInModel } from '../src/host/fidelity/model.ts';
 import { parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
 import { recorded } from '../src/host/fidelity/recorded.ts';
 
@@ -62,10 +61,11 @@ function many(): void {
   });
   for (const found of report.divergences) print('divergence', found);
   for (const found of report.unstable) print('unstable', found);
-  const { programs, operations, divergences, unstable, cut, again } = report;
+  const { programs, operations, divergences, unstable, cut, again, unfinished } = report;
   process.stdout.write(
     `${programs} programs, ${operations} operations, ${divergences.length + again} divergences ` +
-      `(${unstable.length} unstable; ${cut} programs compared up to a call that is not modelled)\n`,
+      `(${unstable.length} unstable; ${cut} compared up to a call that is not modelled; ` +
+      `${unfinished} not performed in time)\n`,
   );
   if (divergences.length > 0) process.exitCode = 1;
 }
@@ -90,7 +90,7 @@ function print(kind: string, { seed, program, divergence }: Found): void {
 function one(path: string): void {
   const program = parseProgram(readFileSync(path, 'utf8'));
   const [live = []] = new LiveKernel().perform([program]);
-  const model = performInModel(program);
+  const model = modelOf(program);
   if (values.verbose) {
     for (const [i, line] of live.entries()) {
       process.stdout.write(line === model[i] ? `  ${line}\n` : `- ${line}\n+ ${model[i]}\n`);

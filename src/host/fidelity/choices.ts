@@ -2,6 +2,7 @@
 
 export const PRIVATE_ANONYMOUS = 0x22;
 export const SHARED_ANONYMOUS = 0x21;
+export const PROT_GROWSDOWN = 0x1000000;
 export const MAP_FIXED = 0x10;
 export const MAP_GROWSDOWN = 0x100;
 export const MAP_LOCKED = 0x2000;

@@ -7,15 +7,18 @@ import { Prng } from '../../base/prng.ts';
 import { compare, type Divergence } from './compare.ts';
 import type { Family } from './families.ts';
 import { type GenerateOptions, randomProgram } from './generate.ts';
-import type { LiveKernel } from './live.ts';
+import { type LiveKernel, UNFINISHED } from './live.ts';
 import { performInModel } from './model.ts';
-import type { Program } from './operations.ts';
+import type { Program, Transcript } from './operations.ts';
 import { shrink } from './shrink.ts';
+import { within } from './within.ts';
 
 /** Fresh processes in which a divergence must show every time. */
 const REPEATS = 5;
 /** Programs the executor gets at once. */
 const BATCH = 64;
+/** A thousand times what the model needs for a program. */
+const MODEL_MS = 20_000;
 
 export interface FidelityOptions {
   readonly programs: number;
@@ -46,6 +49,8 @@ export interface FidelityReport {
   readonly again: number;
   readonly divergences: readonly Found[];
   readonly unstable: readonly Found[];
+  /** Programs that the machine was too busy to perform: neither the same nor different. */
+  readonly unfinished: number;
 }
 
 export function runFidelity(kernel: LiveKernel, options: FidelityOptions): FidelityReport {
@@ -58,7 +63,7 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
   const divergences: Found[] = [];
   const shapes = new Set<string>();
   const unstable: Found[] = [];
-  let [done, performed, cut, again] = [0, 0, 0, 0];
+  let [done, performed, cut, again, unfinished] = [0, 0, 0, 0, 0];
   while (done < programs && divergences.length < options.limit) {
     const first = seed + done;
     const batch = Array.from({ length: Math.min(BATCH, programs - done) }, (_, i) =>
@@ -67,8 +72,11 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
     for (const [i, live] of kernel.perform(batch).entries()) {
       const program = at(batch, i);
       performed += program.length;
-      const model = performInModel(program);
-      const divergence = compare(live, model);
+      if (live.at(-1) === UNFINISHED) {
+        unfinished++;
+        continue;
+      }
+      const divergence = compare(live, modelOf(program));
       if (divergence === null) continue;
       if (divergence.unmodelled) cut++;
       else if (!repeats(kernel, program)) unstable.push({ seed: first + i, program, divergence });
@@ -83,25 +91,28 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
     done += batch.length;
     options.progress?.(done);
   }
-  return { programs: done, operations: performed, cut, again, divergences, unstable };
+  return { programs: done, operations: performed, cut, again, divergences, unstable, unfinished };
+}
+
+/** What the model says; a line that no kernel says when it does not end. */
+export function modelOf(program: Program): Transcript {
+  return within(MODEL_MS, () => performInModel(program)) ?? ['the model does not end'];
 }
 
 /** Whether a program differs from the model in every one of so many fresh processes. */
 function repeats(kernel: LiveKernel, program: Program): boolean {
-  const model = performInModel(program);
+  const model = modelOf(program);
   const runs = kernel.perform(new Array<Program>(REPEATS).fill(program));
-  return runs.every((live) => differs(compare(live, model)));
+  return runs.every((live) => live.at(-1) !== UNFINISHED && differs(compare(live, model)));
 }
 
 function shrunk(kernel: LiveKernel, seed: number, program: Program): Found {
   const smallest = shrink(program, (candidates) => {
     const lives = kernel.perform(candidates);
-    return candidates.map((candidate, i) =>
-      differs(compare(at(lives, i), performInModel(candidate))),
-    );
+    return candidates.map((candidate, i) => differs(compare(at(lives, i), modelOf(candidate))));
   });
   const [live] = kernel.perform([smallest]);
-  const divergence = compare(live ?? [], performInModel(smallest));
+  const divergence = compare(live ?? [], modelOf(smallest));
   return divergence === null
     ? { seed, program, divergence: noLonger(program) }
     : { seed, program: smallest, divergence };

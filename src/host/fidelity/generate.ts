@@ -26,6 +26,7 @@ import {
   O_CLOEXEC,
   O_NONBLOCK,
   PRIVATE_ANONYMOUS,
+  PROT_GROWSDOWN,
   REGISTER_MODES,
   SHARED_ANONYMOUS,
   TOO_LONG,
@@ -42,6 +43,7 @@ import {
   SOURCE_OFFSET,
   SOURCE_PAGES,
 } from './operations.ts';
+import { Places } from './places.ts';
 
 /** Not in programs that wait: one may hold the lock of the file while it waits for a fault. */
 const FILE_CALLS: ReadonlySet<string> = new Set(FAMILIES.shmem);
@@ -65,17 +67,14 @@ class Draw {
   readonly #prng: Prng;
   readonly #options: GenerateOptions;
   readonly #names: string[] = [];
-  /** Ranges used before, in pages. */
-  readonly #ranges: (readonly [start: number, pages: number])[] = [];
-  /** What is mapped and what is registered, as far as the generator keeps track of it. */
-  readonly #mapped = new Set<number>();
-  readonly #registered = new Set<number>();
+  readonly #places: Places;
   #opened = 1;
   /** Faults and events of this program wait to be read. */
   #waits = false;
 
   constructor(prng: Prng, options: GenerateOptions) {
     this.#prng = prng;
+    this.#places = new Places(prng);
     this.#options = options;
     for (const family of options.families) {
       for (const name of FAMILIES[family]) {
@@ -89,7 +88,7 @@ class Draw {
     const program: Operation[] = [];
     const add = (operation: Operation): void => {
       program.push(operation);
-      this.#follow(operation);
+      this.#places.follow(operation);
     };
     for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
     const monitored = this.#options.families.includes('userfaultfd');
@@ -103,7 +102,7 @@ class Draw {
         this.#opened = 2;
         for (const operation of this.#open(1)) add(operation);
       }
-      add({ op: 'register', args: [0, ...this.#range('mapped'), 1 + this.#prng.below(3)] });
+      add({ op: 'register', args: [0, ...this.#places.range('mapped'), 1 + this.#prng.below(3)] });
     }
     while (program.length < this.#options.operations) {
       const name = this.#pick(this.#names);
@@ -121,32 +120,6 @@ class Draw {
     return MAY_WAIT.has(op) ? { op: `${HELPER}${op}`, args } : operation;
   }
 
-  /** Keeps track of an operation as if it succeeded. */
-  #follow({ op: name, args }: Operation): void {
-    const op = name.replace(HELPER, '');
-    const [a = 0, b = 0, c = 0, d = 0, e = 0] = args;
-    const pages = (start: number, size: number): number[] => {
-      const first = Math.floor(start / PAGE_SIZE);
-      const count = size > 0 && size < TOO_LONG ? Math.ceil(size / PAGE_SIZE) : 0;
-      return Array.from({ length: count }, (_, i) => first + i);
-    };
-    if (op === 'mmap' || op === 'mapfile' || op === 'munmap') {
-      for (const page of pages(a, b)) {
-        if (op !== 'munmap') this.#mapped.add(page);
-        else this.#mapped.delete(page);
-        this.#registered.delete(page);
-      }
-    } else if (op === 'mremap' && (d & 2) !== 0) {
-      for (const page of pages(e, c)) this.#mapped.add(page);
-    } else if (op === 'register' && (d & ~7) === 0) {
-      for (const page of pages(b, c)) if (this.#mapped.has(page)) this.#registered.add(page);
-    } else if (op === 'unregister') {
-      for (const page of pages(b, c)) this.#registered.delete(page);
-    } else if (op === 'close') {
-      this.#registered.clear();
-    }
-  }
-
   /** Whether the program has shared memory. */
   get #shares(): boolean {
     return !this.#waits && this.#options.families.includes('shmem');
@@ -157,8 +130,8 @@ class Draw {
       below: (n) => this.#prng.below(n),
       chance: (n) => this.#chance(n),
       pick: (items) => this.#pick(items),
-      range: () => this.#range('mapped'),
-      page: () => this.#page(),
+      range: () => this.#places.range('mapped'),
+      page: () => this.#places.page(),
       advice: () => this.#advice(),
       prot: () => this.#prot(),
       waits: this.#waits,
@@ -170,21 +143,24 @@ class Draw {
       case 'mmap':
         return this.#mmap();
       case 'munmap':
-        return { op, args: this.#range() };
+        return { op, args: this.#places.range() };
       case 'mprotect':
-        return { op, args: [...this.#range('mapped'), this.#prot()] };
+        return this.#mprotect();
       case 'madvise':
         return this.#madvise();
       case 'mlock':
       case 'munlock':
       case 'mincore':
-        return { op, args: this.#range('mapped') };
+        return { op, args: this.#places.range('mapped') };
       case 'mlock2':
-        return { op, args: [...this.#range('mapped'), this.#pick([0, 1, 1, 1, 2])] };
+        return { op, args: [...this.#places.range('mapped'), this.#pick([0, 1, 1, 1, 2])] };
       case 'mseal':
-        return { op, args: [...this.#range('mapped'), this.#chance(9) ? 1 : 0] };
+        return { op, args: [...this.#places.range('mapped'), this.#chance(9) ? 1 : 0] };
       case 'msync':
-        return { op, args: [...this.#range('mapped'), this.#pick([0, 1, 2, 3, 4, 5, 6, 8])] };
+        return {
+          op,
+          args: [...this.#places.range('mapped'), this.#pick([0, 1, 2, 3, 4, 5, 6, 8])],
+        };
       case 'mlockall':
         return { op, args: [this.#pick([0, 1, 2, 3, 3, 4, 5, 6, 7, 8])] };
       case 'mremap':
@@ -209,11 +185,11 @@ class Draw {
     const slot = this.#slot();
     switch (op) {
       case 'register':
-        return { op, args: [slot, ...this.#range('mapped'), this.#pick(this.#modes())] };
+        return { op, args: [slot, ...this.#places.range('mapped'), this.#pick(this.#modes())] };
       case 'move':
         return this.#move(slot);
       case 'copy': {
-        const [start = 0, size = 0] = this.#range('registered', LONGEST_COPY);
+        const [start = 0, size = 0] = this.#places.range('registered', LONGEST_COPY);
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
         return { op, args: [slot, start, this.#source(), size, mode] };
       }
@@ -222,10 +198,10 @@ class Draw {
       case 'poison':
         return {
           op,
-          args: [slot, ...this.#range('registered', 4), this.#pick([0, 0, 0, 0, 1, 2])],
+          args: [slot, ...this.#places.range('registered', 4), this.#pick([0, 0, 0, 0, 1, 2])],
         };
       case 'writeprotect':
-        return { op, args: [slot, ...this.#range('registered'), this.#pick(WP_MODES)] };
+        return { op, args: [slot, ...this.#places.range('registered'), this.#pick(WP_MODES)] };
       case 'read':
         return { op, args: [slot, this.#pick([32, 64, 31, 0, 100])] };
       case 'poll':
@@ -234,11 +210,11 @@ class Draw {
         return { op, args: [slot] };
       case 'structs': {
         // In programs that wait, the main thread must not fault.
-        const inside = this.#page() * PAGE_SIZE + this.#pick([0, 4080, 4064]);
+        const inside = this.#places.page() * PAGE_SIZE + this.#pick([0, 4080, 4064]);
         return { op, args: [this.#waits || this.#chance(2) ? -1 : inside] };
       }
       default:
-        return { op, args: [slot, ...this.#range('registered')] };
+        return { op, args: [slot, ...this.#places.range('registered')] };
     }
   }
 
@@ -248,8 +224,10 @@ class Draw {
 
   /** Mostly from a neighbour of the same kind. */
   #move(slot: number): Operation {
-    const [to = 0, size = 0] = this.#range('registered', LONGEST_COPY);
-    const [from = 0] = this.#chance(3) ? this.#range('registered') : this.#range('mapped');
+    const [to = 0, size = 0] = this.#places.range('registered', LONGEST_COPY);
+    const [from = 0] = this.#chance(3)
+      ? this.#places.range('registered')
+      : this.#places.range('mapped');
     return { op: 'move', args: [slot, to, from, size, this.#pick([0, 0, 0, 1, 2, 2, 2, 3, 4])] };
   }
 
@@ -264,13 +242,13 @@ class Draw {
     if (this.#chance(40)) flags &= ~2;
     if (this.#chance(16)) flags |= MAP_GROWSDOWN;
     if (this.#chance(50)) flags |= this.#pick([4, 8, 0x800, 0x10000, 0x200000]);
-    const [start = 0, size = 0] = this.#range('any', 24);
+    const [start = 0, size = 0] = this.#places.range('any', 24);
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
   }
 
   #madvise(): Operation {
     const advice = this.#advice();
-    const [start = 0, size = 0] = this.#range('mapped');
+    const [start = 0, size = 0] = this.#places.range('mapped');
     // Advice goes on over holes, so a length that reaches other mappings would ruin the process itself.
     return { op: 'madvise', args: [start, size >= TOO_LONG ? -PAGE_SIZE : size, advice] };
   }
@@ -283,9 +261,17 @@ class Draw {
     return this.#waits && advice === MADV_PAGEOUT ? MADV_DONTNEED : advice;
   }
 
+  #mprotect(): Operation {
+    const [start = 0, size = 0] = this.#places.range('mapped');
+    const prot = this.#prot();
+    // PROT_GROWSDOWN begins at the first mapping of the range, which would be one of the process itself.
+    const grows = (prot & PROT_GROWSDOWN) !== 0;
+    return { op: 'mprotect', args: [start, grows && size >= TOO_LONG ? -PAGE_SIZE : size, prot] };
+  }
+
   #mremap(): Operation {
-    const [start = 0, size = 0] = this.#range('mapped');
-    const [to = 0, wanted = 0] = this.#range();
+    const [start = 0, size = 0] = this.#places.range('mapped');
+    const [to = 0, wanted = 0] = this.#places.range();
     const flags = this.#pick([0, 0, 0, 1, 1, 3, 3, 3, 3, 5, 7, 7, 2, 4, 8]);
     const same = flags >= 2 ? !this.#chance(4) : this.#chance(3);
     // Only growth within the arena, lest it meet what lies behind.
@@ -308,70 +294,14 @@ class Draw {
     return wrong ? [opened, early] : [opened, hands];
   }
 
-  /**
-   * Offset and length in bytes: a range used before, one beside it, a new one, or most often one inside what is mapped
-   * or registered; seldom a wrong one.
-   */
-  #range(where: 'any' | 'mapped' | 'registered' = 'any', longest = 12): readonly [number, number] {
-    let [start, pages] = this.#near(longest);
-    const set = where === 'mapped' ? this.#mapped : this.#registered;
-    if (where !== 'any' && set.size > 0 && !this.#chance(6)) {
-      start = this.#pick([...set]);
-      if (this.#chance(3)) while (set.has(start - 1)) start--;
-      let run = 1;
-      while (set.has(start + run)) run++;
-      pages = this.#chance(3) ? run : 1 + this.#prng.below(Math.min(run, longest));
-    }
-    start = Math.min(Math.max(start, 0), ARENA_PAGES - 1);
-    pages = Math.max(1, Math.min(pages, longest, ARENA_PAGES - start));
-    this.#ranges.push([start, pages]);
-    const offset = start * PAGE_SIZE;
-    if (!this.#chance(30)) return [offset, pages * PAGE_SIZE];
-    const wrong: readonly (readonly [number, number])[] = [
-      [offset + 8, pages * PAGE_SIZE],
-      [offset, pages * PAGE_SIZE - 96],
-      [offset, 0],
-      [offset, TOO_LONG],
-      [offset, -PAGE_SIZE],
-    ];
-    return this.#pick(wrong);
-  }
-
-  /** A range used before, one beside it, or a new one; not yet cut to the arena. */
-  #near(longest: number): [start: number, pages: number] {
-    const start = this.#prng.below(ARENA_PAGES);
-    const pages = 1 + this.#prng.below(longest);
-    if (this.#ranges.length === 0 || this.#chance(3)) return [start, pages];
-    const [s, n] = this.#pick(this.#ranges);
-    switch (this.#prng.below(6)) {
-      case 0:
-      case 1:
-        return [s, n];
-      case 2:
-        return [s + n, pages];
-      case 3:
-        return [s - pages, pages];
-      default:
-        return [s + this.#prng.below(n), pages];
-    }
-  }
-
-  #page(): number {
-    if (this.#registered.size > 0 && this.#chance(3)) return this.#pick([...this.#registered]);
-    if (this.#mapped.size > 0 && !this.#chance(6)) return this.#pick([...this.#mapped]);
-    if (this.#ranges.length === 0 || this.#chance(8)) return this.#prng.below(ARENA_PAGES);
-    const [start, pages] = this.#pick(this.#ranges);
-    return Math.min(ARENA_PAGES - 1, start + this.#prng.below(pages));
-  }
-
   /** Seldom an access that reaches into the next page. */
   #accessed(): number {
-    return this.#page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
+    return this.#places.page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
   }
 
   #source(): number {
     // A source that waits for its own descriptor would stop the main thread.
-    if (!this.#waits && this.#chance(4)) return this.#page() * PAGE_SIZE;
+    if (!this.#waits && this.#chance(4)) return this.#places.page() * PAGE_SIZE;
     const offset = this.#prng.below(SOURCE_PAGES - LONGEST_COPY) * PAGE_SIZE;
     return SOURCE_OFFSET + offset + (this.#chance(6) ? 16 : 0);
   }
@@ -382,7 +312,7 @@ class Draw {
   }
 
   #prot(): number {
-    const grows = this.#chance(40) ? 0x1000000 : 0;
+    const grows = this.#chance(40) ? PROT_GROWSDOWN : 0;
     return grows | this.#pick([3, 3, 3, 3, 3, 1, 1, 0, 7, 5, 2, 8, 11, 0x2000003, 16]);
   }
 

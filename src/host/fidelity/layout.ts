@@ -1,4 +1,4 @@
-/** Where the model's programs find memory of their own, and how addresses are written: as executor.c has them. */
+/** Where the model's programs find memory of their own, and how addresses are written: as executor/ has them. */
 import { must } from '../../base/assert.ts';
 import { SCRATCH_BASE, type Task } from '../../kernel/core/task.ts';
 import { syscallByName } from '../../kernel/syscall/dispatch.ts';

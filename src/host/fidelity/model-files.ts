@@ -62,7 +62,7 @@ export function* performFile(
   }
 }
 
-/** Size, pages and seals of every file, as executor.c has it from fstat(2). */
+/** Size, pages and seals of every file, as executor/ has it from fstat(2). */
 export function filesLine(task: Task, files: readonly number[]): string {
   let line = 'D';
   for (const [slot, fd] of files.entries()) {

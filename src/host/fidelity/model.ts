@@ -1,4 +1,4 @@
-/** Performs programs in Faultline and says of them what executor.c says of the kernel that runs. */
+/** Performs programs in Faultline and says of them what executor/ says of the kernel that runs. */
 import { at, must } from '../../base/assert.ts';
 import { runChecks } from '../../kernel/check/table.ts';
 import { createProcess, createThread, forkTask } from '../../kernel/core/create.ts';
@@ -10,6 +10,7 @@ import { userLoad, userStore } from '../../kernel/mm/user-access.ts';
 import type { Overrides } from '../../kernel/seam.ts';
 import { World } from '../../kernel/world.ts';
 import { type Geometry, PAGE_SIZE, REAL_GEOMETRY } from '../../machine/geometry.ts';
+import { enterSched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Oracle } from '../../sched/sched.ts';
 import type { Thread } from '../../sched/thread.ts';
@@ -44,7 +45,11 @@ const FIRST: Oracle = {
   choose: () => 0,
   stepped: () => undefined,
 };
-const HELPER_STEPS = 100_000;
+/** More than any operation takes that ends. */
+const STEPS = 20_000;
+
+/** An operation that does not end: nothing can wake it, or it goes round and round. executor/watch.c tells the two apart too. */
+class Stopped extends Error {}
 
 /**
  * What Faultline says of a program; a broken assertion or integrity check is a line of it.
@@ -115,7 +120,25 @@ class Model {
   }
 
   #alone<T>(steps: Steps<T>): T {
-    return this.#world.sched.runAlone(steps);
+    const { sched } = this.#world;
+    enterSched(sched);
+    for (let i = 0; i < STEPS; i++) {
+      const next = steps.next(0);
+      if (next.done === true) return next.value;
+      const { ready } = next.value;
+      if (ready === null || ready()) continue;
+      this.#helperGoesOn();
+      if (!ready()) throw new Stopped('stops waits');
+    }
+    throw new Stopped('stops spins');
+  }
+
+  /** As far as it comes. */
+  #helperGoesOn(): void {
+    const { sched } = this.#world;
+    if (this.#job === null) return;
+    if (sched.execute(FIRST, sched.steps + STEPS) === 'limit') throw new Stopped('stops spins');
+    if (this.#job.done) this.#job = null;
   }
 
   #step({ op, args }: Operation): string {
@@ -143,12 +166,9 @@ class Model {
     this.#lines.push(...this.#alone(stateLines(this.#task.mmOrDie)));
   }
 
-  /** Lets the helper go on as far as it comes. */
   #sayHelper(): void {
     if (this.#helper === null || this.#me !== 0) return;
-    const { sched } = this.#world;
-    if (this.#job !== null) sched.execute(FIRST, sched.steps + HELPER_STEPS);
-    if (this.#job?.done === true) this.#job = null;
+    this.#helperGoesOn();
     this.#lines.push(`H ${this.#helperSaid}`);
   }
 

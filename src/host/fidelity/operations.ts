@@ -1,5 +1,5 @@
 /**
- * The language of differential runs: memory operations as plain data, performed alike by executor.c on the kernel that
+ * The language of differential runs: memory operations as plain data, performed alike by executor/ on the kernel that
  * runs and by model.ts in Faultline. A program is a list of them; one line of JSON an operation, or one line of words.
  */
 import { must } from '../../base/assert.ts';
@@ -41,7 +41,7 @@ export interface Operation {
 }
 export type Program = readonly Operation[];
 
-/** Every operation with what its operands are. A new one needs its line here, in executor.c, in model.ts and c-program.ts. */
+/** Every operation with what its operands are. A new one needs its line here, in executor/, in model.ts and c-program.ts. */
 export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   mmap: ['page', 'size', 'prot', 'map-flags'],
   munmap: ['page', 'size'],
@@ -110,7 +110,7 @@ export function operandsOf(op: string): readonly OperandKind[] {
 /** What both sides say of a program: for each operation its result and the state after it, then final states. */
 export type Transcript = readonly string[];
 
-/** The line of words that executor.c reads. */
+/** The line of words that executor/ reads. */
 export function wordsOf({ op, args }: Operation): string {
   return [op, ...args].join(' ');
 }

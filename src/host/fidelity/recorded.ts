@@ -12,7 +12,8 @@ export function recorded(title: string, program: Program, answer: Transcript): s
   let text = `\n# ${title}\n`;
   let next = 0;
   for (const line of answer) {
-    const operation = line.startsWith('=') ? program[next++] : undefined;
+    const begins = line.startsWith('=') || line.startsWith('stops');
+    const operation = begins ? program[next++] : undefined;
     if (operation !== undefined) text += `> ${wordsOf(operation)}\n`;
     text += `${line}\n`;
   }

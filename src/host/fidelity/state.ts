@@ -1,4 +1,4 @@
-/** What can be seen of a process besides results: mappings, pagemap, data. The lines of executor.c, from the model. */
+/** What can be seen of a process besides results: mappings, pagemap, data. The lines of executor/, from the model. */
 import { at } from '../../base/assert.ts';
 import { vmFlagLetters } from '../../kernel/fs/proc/maps.ts';
 import {

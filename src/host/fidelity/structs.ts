@@ -1,4 +1,4 @@
-/** The structs of userfaultfd ioctls as the operation language fills them; executor.c has the same. */
+/** The structs of userfaultfd ioctls as the operation language fills them; executor/ has the same. */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   UFFD_EVENT_PAGEFAULT,

@@ -42,7 +42,7 @@ import {
   type VmFault,
 } from './vm-fault.ts';
 import { has, VM_SHARED, VM_UFFD_MINOR, VM_UFFD_WP, type VmFlags } from './vm-flags.ts';
-import { type Fault, slotSameOnInstall, vmfAnonPrepare } from './vmf.ts';
+import { type Fault, slotSameOnInstall, vmfAnonPrepare, vmfPteAlloc } from './vmf.ts';
 
 /** Pages that a read fault may map besides its own. @linux fault_around_pages */
 const FAULT_AROUND_PAGES = 16;
@@ -59,10 +59,10 @@ export function* doFault(vmf: Fault): Steps<VmFault> {
   }
   const pfn = yield* shmemFault(vmf, inode, index);
   if (typeof pfn !== 'number') return pfn.result;
-  const installed = yield* finishFault(vmf, pfn, false);
-  if (installed) folioUnlock(pfn);
+  const outcome = yield* finishFault(vmf, pfn, false);
+  if (outcome === 'mapped') folioUnlock(pfn);
   else folioUnlockPut(pfn);
-  return VM_FAULT_NONE;
+  return outcome === 'no-memory' ? VM_FAULT_OOM : VM_FAULT_NONE;
 }
 
 /** A write to a private mapping: the first copy of the page. @linux mm/memory.c do_cow_fault */
@@ -78,17 +78,22 @@ function* doCowFault(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
     return pfn.result;
   }
   frames.copy(copy, pfn);
-  const installed = yield* finishFault(vmf, copy, true);
+  const outcome = yield* finishFault(vmf, copy, true);
   folioUnlockPut(pfn);
-  if (!installed) frames.put(copy, world.owner());
-  return VM_FAULT_NONE;
+  if (outcome !== 'mapped') frames.put(copy, world.owner());
+  return outcome === 'no-memory' ? VM_FAULT_OOM : VM_FAULT_NONE;
 }
 
 /**
- * Maps the page if the slot still is what the fault saw. @returns whether it did: then the entry owns the reference
+ * Maps the page if the slot still is what the fault saw. @returns 'mapped': then the entry owns the reference
  * Requires: the lock of the page of the file. @linux mm/memory.c finish_fault
  */
-function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<boolean> {
+function* finishFault(
+  vmf: Fault,
+  pfn: Pfn,
+  anon: boolean,
+): Steps<'mapped' | 'changed' | 'no-memory'> {
+  if (vmf.slot < 0 && !(yield* vmfPteAlloc(vmf))) return 'no-memory';
   const { vma, slot } = vmf;
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
@@ -104,7 +109,7 @@ function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<boolean> {
     setPte(slot, entry);
   }
   unlock(ptl);
-  return same;
+  return same ? 'mapped' : 'changed';
 }
 
 function filePte(vma: Vma, pfn: Pfn): Pte {
@@ -126,20 +131,38 @@ export const shouldFaultAround = seam(
  * @linux mm/memory.c do_fault_around, mm/filemap.c filemap_map_pages
  */
 function* doFaultAround(vmf: Fault, inode: Inode): Steps<boolean> {
-  const { vma, slot } = vmf;
+  const { vma } = vmf;
   const index = linearPageIndex(vma, vmf.address);
+  const { from, to } = aroundWindow(vma, vmf.address);
+  const end = Math.min(to, Math.ceil(inode.size / PAGE_SIZE) - index);
+  if (vmf.slot < 0) {
+    if (!anyCached(inode, index + from, index + end)) return false;
+    if (!(yield* vmfPteAlloc(vmf))) return false;
+  }
+  const { slot } = vmf;
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
   let hit = false;
   if (tableStillThere(vmf.pmd, slot)) {
-    const { from, to } = aroundWindow(vma, vmf.address);
-    const end = Math.min(to, Math.ceil(inode.size / PAGE_SIZE) - index);
     for (let i = from; i < end; i++) {
       if (mapCached(vma, inode, index + i, slot + i) && i === 0) hit = true;
     }
   }
   unlock(ptl);
   return hit;
+}
+
+/** Whether there is a page to map, and therefore a table to be made. @linux mm/filemap.c next_uptodate_folio */
+function anyCached(inode: Inode, from: number, to: number): boolean {
+  for (let index = from; index < to; index++) {
+    const pfn = peekFolio(inode.mapping, index);
+    if (pfn !== 0 && mappable(pfn)) return true;
+  }
+  return false;
+}
+
+function mappable(pfn: Pfn): boolean {
+  return machine.frames.hasFlag(pfn, PG_UPTODATE) && folioCouldLock(pfn);
 }
 
 /** Pages before and after the faulting one, as offsets [from, to): within its table, its VMA and an aligned window. */
@@ -161,7 +184,7 @@ function aroundWindow(vma: Vma, address: Vaddr): { from: number; to: number } {
 function mapCached(vma: Vma, inode: Inode, index: number, slot: number): boolean {
   if (getPte(slot) !== PTE_NONE) return false;
   const pfn = peekFolio(inode.mapping, index);
-  if (pfn === 0 || !machine.frames.hasFlag(pfn, PG_UPTODATE) || !folioCouldLock(pfn)) return false;
+  if (pfn === 0 || !mappable(pfn)) return false;
   machine.frames.get(pfn);
   folioAddFileRmap(pfn, vma);
   setPte(slot, filePte(vma, pfn));

@@ -276,14 +276,14 @@ export const tryVmaReadLock = seam(
 function* madviseDontneed(mm: Mm, start: Vaddr, end: Vaddr, behavior: number): Steps<number> {
   const alone = yield* tryVmaReadLock(mm, start, end);
   if (alone !== null) {
-    const refused = dontneedRefused(alone, behavior);
-    if (refused === 0) {
+    let result = dontneedRefused(alone, behavior);
+    if (result === 0) {
       const tlb = tlbGatherMmu(mm);
-      yield* dontneedVma(tlb, alone, start, end, behavior);
+      result = yield* dontneedVma(tlb, alone, start, end, behavior);
       yield* tlbFinishMmu(tlb);
     }
     vmaEndRead(alone);
-    return refused;
+    return result;
   }
   yield* mmapReadLock(mm);
   const tlb = tlbGatherMmu(mm);
@@ -345,8 +345,8 @@ function* dontneedPart(
     if (refusedNow < 0) return refusedNow;
     [target, until] = [again, Math.min(end, again.end)];
   }
-  yield* dontneedVma(tlb, target, start, until, behavior);
-  return until;
+  const result = yield* dontneedVma(tlb, target, start, until, behavior);
+  return result < 0 ? result : until;
 }
 
 /** @linux mm/madvise.c madvise_dontneed_free_valid_vma, can_modify_vma_madv */
@@ -354,19 +354,24 @@ function dontneedRefused(vma: Vma, behavior: number): number {
   const { flags } = vma;
   if (discardSealed(vma)) return fail(E.sealed);
   if (has(flags, (VM_PFNMAP | VM_HUGETLB) as VmFlags)) return fail(E.kind);
-  if (behavior === MADV_FREE && vma.file !== null) return fail(E.kind);
   return behavior !== MADV_DONTNEED_LOCKED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
 }
 
+/** That MADV_FREE is for anonymous memory only is looked at last: the monitor of a file was told. */
 function* dontneedVma(
   tlb: MmuGather,
   vma: Vma,
   start: Vaddr,
   end: Vaddr,
   behavior: number,
-): Steps<void> {
-  if (behavior === MADV_FREE) return yield* freeRange(tlb, vma, start, end);
-  yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, reclaimPt: true });
+): Steps<number> {
+  if (behavior === MADV_FREE) {
+    if (vma.file !== null) return fail(E.kind);
+    yield* freeRange(tlb, vma, start, end);
+  } else {
+    yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, reclaimPt: true });
+  }
+  return 0;
 }
 
 /** VMA by VMA, each with a flush of its own. @linux mm/madvise.c madvise_cold, madvise_pageout */

@@ -47,7 +47,7 @@ import { hugetlbFault } from './hugetlb-fault.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
-import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { pteSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
 import { dirtyBits } from './soft-dirty.ts';
@@ -72,7 +72,7 @@ import {
   VM_UFFD_WP,
   type VmFlags,
 } from './vm-flags.ts';
-import { type Fault, slotSameOnInstall, vmfAnonPrepare } from './vmf.ts';
+import { type Fault, slotSameOnInstall, vmfAnonPrepare, vmfPteAlloc } from './vmf.ts';
 
 /**
  * Makes an access possible. The permission of the VMA has been checked.
@@ -103,14 +103,12 @@ export function* handleMmFault(
 
 /** @linux handle_pte_fault */
 export function* handlePteFault(vmf: Fault): Steps<VmFault> {
-  const slot = yield* allocPte(vmf.vma.mm, vmf.address);
-  if (slot === -1) return VM_FAULT_OOM;
-  assert(slot >= 0, 'huge and migrating PMDs are not modelled yet: nothing makes one');
-  vmf.slot = slot;
-  vmf.pmd = pmdSlot(vmf.vma.mm, vmf.address);
+  // Memory of files gets a table when there is a page to put in it: none for a SIGBUS, none while user space is asked.
+  if (vmf.vma.file !== null && pteSlot(vmf.vma.mm, vmf.address) < 0) return yield* doFault(vmf);
+  if (!(yield* vmfPteAlloc(vmf))) return VM_FAULT_OOM;
   // RCU: the table may be freed as soon as nobody reads in it.
   world.rcu.readLock();
-  vmf.orig = yield* loadPte(slot);
+  vmf.orig = yield* loadPte(vmf.slot);
   world.rcu.readUnlock();
   switch (pteKind(vmf.orig)) {
     case 'none':

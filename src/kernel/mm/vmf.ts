@@ -1,4 +1,5 @@
 /** One fault on its way through the kernel. @linux include/linux/mm.h struct vm_fault */
+import { assert } from '../../base/assert.ts';
 import type { Pte } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
 import { tryLockRead } from '../../sched/lock.ts';
@@ -8,6 +9,7 @@ import { seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
+import { allocPte, pmdSlot } from './pgtable.ts';
 import {
   FAULT_FLAG_VMA_LOCK,
   type FaultFlags,
@@ -32,6 +34,19 @@ export interface Fault {
   slot: number;
   /** What the slot held when it was read without its lock; re-checked under it. */
   orig: Pte;
+}
+
+/**
+ * Finds the slot of the fault, and makes its table where there is none. @returns false when out of memory
+ * Requires: as handleMmFault. @linux pte_alloc
+ */
+export function* vmfPteAlloc(vmf: Fault): Steps<boolean> {
+  const slot = yield* allocPte(vmf.vma.mm, vmf.address);
+  if (slot === -1) return false;
+  assert(slot >= 0, 'huge and migrating PMDs are not modelled yet: nothing makes one');
+  vmf.slot = slot;
+  vmf.pmd = pmdSlot(vmf.vma.mm, vmf.address);
+  return true;
 }
 
 /** Drops the lock under which the fault runs: whoever does must return VM_FAULT_RETRY. @linux release_fault_lock */
