@@ -3,7 +3,6 @@
  * named has an actor of its own that acts once.
  */
 import { createThread } from '../kernel/core/create.ts';
-import type { Task } from '../kernel/core/task.ts';
 import { reclaimAddress } from '../kernel/mm/vmscan.ts';
 import type { LitmusTest, Operand, Statement } from './ast.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
@@ -88,16 +87,12 @@ export function usesSwap(test: LitmusTest): boolean {
 }
 
 /** Lets an actor loose. @param index its place behind the strands: whose free lists it uses */
-export function createActor(run: RunState, { name }: Actor, index: number): Task {
-  const { mainTask } = run;
-  const task = createThread(mainTask, { name, hart: 0, owner: index });
-  mainTask.mmOrDie.harts.delete(0);
-  return task;
-}
-
-export function spawnActor(run: RunState, { name, address }: Actor, task: Task): void {
+export function spawnActor(run: RunState, { name, address }: Actor, index: number): void {
   const { world, mainTask } = run;
-  const thread = world.sched.spawn(name, reclaimAddress(mainTask.mmOrDie, address), true);
+  const task = createThread(mainTask, { name, hart: 0, owner: index });
+  const { mmOrDie: mm } = mainTask;
+  const thread = world.sched.spawn(name, () => reclaimAddress(mm, address), true);
   task.thread = thread;
   world.taskOfThread.set(thread.id, task);
+  mm.harts.delete(0);
 }

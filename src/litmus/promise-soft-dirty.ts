@@ -16,7 +16,7 @@ export class SoftDirtyPromise implements Watcher {
   readonly name = 'soft-dirty';
   private readonly written: Map<Mm, Set<number>> = new Map();
   /** Calls of clear_refs under way: what is written meanwhile may count as written before. */
-  private clearingNow = 0;
+  private inFlight = 0;
   private readonly place: (address: number) => string;
 
   constructor(place: (address: number) => string) {
@@ -35,7 +35,7 @@ export class SoftDirtyPromise implements Watcher {
   /** clear_refs begins (1) or ends (-1). */
   clearing(delta: 1 | -1): void {
     sched.touch(WHOLE, WRITE);
-    this.clearingNow += delta;
+    this.inFlight += delta;
     this.written.clear();
   }
 
@@ -44,7 +44,7 @@ export class SoftDirtyPromise implements Watcher {
     const { mm } = task;
     if (how === 'read' || mm === null) return;
     sched.touch(WHOLE, READ);
-    if (this.clearingNow > 0) return;
+    if (this.inFlight > 0) return;
     const page = address - (address % PAGE);
     if (!pageFlagsAt(mm, page).includes('soft-dirty')) {
       this.#broken(`${task.name} wrote ${this.place(address)}, and soft-dirty does not show it`);

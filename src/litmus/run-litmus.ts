@@ -1,16 +1,15 @@
 /** A compiled test as a program for the explorer: a fresh world, its threads, and how one execution came out. */
-import { at, FaultlineBug, must } from '../base/assert.ts';
+import { FaultlineBug, must } from '../base/assert.ts';
 import { Checkpoint, reachable } from '../base/checkpoint.ts';
 import type { Execution, Program } from '../explore/program.ts';
 import { createProcess } from '../kernel/core/create.ts';
-import type { Task } from '../kernel/core/task.ts';
 import { enterWorld } from '../kernel/current.ts';
 import { World } from '../kernel/world.ts';
 import { enterSched } from '../sched/current.ts';
 import type { Steps } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
-import { createActor, spawnActor } from './adversary.ts';
+import { spawnActor } from './adversary.ts';
 import type { Pos } from './ast.ts';
 import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
@@ -20,7 +19,7 @@ import { PagePromise } from './promise.ts';
 import { SoftDirtyPromise } from './promise-soft-dirty.ts';
 import { BrokenRule, RunState } from './state.ts';
 import { type Code, showValue } from './statements.ts';
-import { createTask, spawnThread } from './strands.ts';
+import { spawnThread } from './strands.ts';
 import { BLOCKED, type Value } from './values.ts';
 
 /** When integrity is checked. */
@@ -47,7 +46,7 @@ export class LitmusProgram implements Program<Outcome> {
   readonly maxSteps: number;
   /** Builds a World for every execution, instead of putting one back to where its set-up ended. */
   readonly afresh: boolean;
-  #stage: Stage | null = null;
+  #run: RunState | null = null;
   #checkpoint: Checkpoint | null = null;
 
   /** @param traced also: each execution keeps its World, to be looked at later */
@@ -71,18 +70,13 @@ export class LitmusProgram implements Program<Outcome> {
    */
   start(): LitmusExecution {
     if (this.afresh) return new LitmusExecution(this, setUp(this.compiled));
-    let stage = this.#stage;
-    if (stage === null) {
-      stage = setUp(this.compiled);
-      // A child that set-up forked is a thread, whose generator nobody can put back.
-      if (stage.run.world.sched.threads.length === 0) {
-        this.#stage = stage;
-        this.#checkpoint = checkpoint(stage, setUp(this.compiled));
-      }
+    if (this.#run === null) {
+      this.#run = setUp(this.compiled);
+      this.#checkpoint = checkpoint(this.#run, setUp(this.compiled));
     } else {
       must(this.#checkpoint, 'checkpoint').restore();
     }
-    return new LitmusExecution(this, stage);
+    return new LitmusExecution(this, this.#run);
   }
 
   /** See Checkpoint.leftover; the state as it is now counts. */
@@ -92,21 +86,15 @@ export class LitmusProgram implements Program<Outcome> {
   }
 }
 
-/** A World whose set-up is done: every strand has its task, none its thread. */
-interface Stage {
-  readonly run: RunState;
-  readonly threads: readonly Task[];
-  readonly actors: readonly Task[];
-}
-
 /** @param other the same, made once more: what they share is no state of either */
-function checkpoint(stage: Stage, other: Stage): Checkpoint {
+function checkpoint(run: RunState, other: RunState): Checkpoint {
   const shared = reachable(other);
-  const constants = [...reachable(stage)].filter((object) => shared.has(object));
-  return new Checkpoint(stage, new Set(constants));
+  const constants = [...reachable(run)].filter((object) => shared.has(object));
+  return new Checkpoint(run, new Set(constants));
 }
 
-function setUp(compiled: CompiledTest): Stage {
+/** A World whose set-up is done and whose threads have not begun. */
+function setUp(compiled: CompiledTest): RunState {
   const { geometry, harts, overrides, swapPages, scope } = compiled;
   const world = new World({ geometry, harts, exploring: true, overrides, swapPages });
   enterWorld(world);
@@ -124,9 +112,12 @@ function setUp(compiled: CompiledTest): Stage {
   // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
   world.machine.tlbs[0]?.flushAll();
   main.mmOrDie.harts.delete(0);
-  const threads = compiled.threads.map(({ strand }) => createTask(run, strand));
-  const actors = compiled.actors.map((a, i) => createActor(run, a, scope.strands.length + i));
-  return { run, threads, actors };
+  for (const { strand, code } of compiled.threads) spawnThread(run, strand, code);
+  for (const [i, actor] of compiled.actors.entries()) {
+    spawnActor(run, actor, scope.strands.length + i);
+  }
+  world.sched.spawn('rcu', () => world.rcu.actor(), true);
+  return run;
 }
 
 function runSetup(run: RunState, code: Code, pos: Pos): void {
@@ -151,21 +142,13 @@ export class LitmusExecution implements Execution<Outcome> {
   readonly #maxSteps: number;
   readonly #idle: () => boolean;
 
-  constructor(program: LitmusProgram, stage: Stage) {
-    const { compiled } = program;
-    this.#compiled = compiled;
+  constructor(program: LitmusProgram, run: RunState) {
+    this.#compiled = program.compiled;
     this.#maxSteps = program.maxSteps;
-    this.run = stage.run;
-    const { world } = stage.run;
+    this.run = run;
+    const { world } = run;
     enterWorld(world);
     this.sched = world.sched;
-    for (const [i, { strand, code }] of compiled.threads.entries()) {
-      spawnThread(this.run, strand, at(stage.threads, i), code);
-    }
-    for (const [i, actor] of compiled.actors.entries()) {
-      spawnActor(this.run, actor, at(stage.actors, i));
-    }
-    this.sched.spawn('rcu', world.rcu.actor(), true);
     this.#idle = this.sched.idle;
     if (program.traced) this.sched.trace = [];
     if (program.checks === 'step') {

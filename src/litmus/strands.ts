@@ -7,25 +7,25 @@ import type { Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import type { Code } from './statements.ts';
 
-/** The task of a thread of the main process. */
-export function createTask(run: RunState, { name, index }: Strand): Task {
+/** A thread of the main process. */
+export function spawnThread(run: RunState, strand: Strand, code: Code): void {
+  const { name, index } = strand;
   const task = createThread(run.mainTask, { name, hart: index, owner: index });
-  task.scratch = new Uint8Array(run.mainTask.scratch?.length ?? 0);
-  return task;
-}
-
-export function spawnThread(run: RunState, strand: Strand, task: Task, code: Code): void {
-  const thread = run.world.sched.spawn(strand.name, body(run, task, code), strand.daemon);
-  task.thread = thread;
-  run.world.taskOfThread.set(thread.id, task);
-  run.tasks[strand.index] = task;
-  run.threads[strand.index] = thread;
+  start(run, strand, task, code);
 }
 
 /** The one thread of a child that `fork` made. Its process stays until it says `exit` or the execution ends. */
 export function spawnChild(run: RunState, strand: Strand, child: Task, code: Code): void {
-  child.scratch = new Uint8Array(run.mainTask.scratch?.length ?? 0);
-  spawnThread(run, strand, child, code);
+  start(run, strand, child, code);
+}
+
+function start(run: RunState, strand: Strand, task: Task, code: Code): void {
+  task.scratch = new Uint8Array(run.mainTask.scratch?.length ?? 0);
+  const thread = run.world.sched.spawn(strand.name, () => body(run, task, code), strand.daemon);
+  task.thread = thread;
+  run.world.taskOfThread.set(thread.id, task);
+  run.tasks[strand.index] = task;
+  run.threads[strand.index] = thread;
 }
 
 function* body(run: RunState, task: Task, code: Code): Steps<void> {

@@ -81,7 +81,8 @@ export class Sched {
     return cellOf(cls, (thread.id + 1) * CELLS_PER_THREAD + thread.cellsMade++);
   }
 
-  spawn(name: string, body: Steps<void>, daemon = false): Thread {
+  /** @param body made when the thread takes its first step, where it is a function: until then a Checkpoint can keep it */
+  spawn(name: string, body: Steps<void> | (() => Steps<void>), daemon = false): Thread {
     this.touch(cellOf(CELL_SPAWN, 0), WRITE);
     const parent = this.running;
     const thread = new Thread(
@@ -191,7 +192,7 @@ export class Sched {
     // Popping keeps the array's memory, setting its length does not.
     while (this.footprint.length > 0) this.footprint.pop();
     if (this.notes.length > 0) this.notes = [];
-    const next = thread.body.next(thread.reply);
+    const next = thread.resume();
     if (next.done === true) {
       thread.done = true;
       if (thread.held.length > 0) {

@@ -1,3 +1,4 @@
+import { must } from '../base/assert.ts';
 import type { Lock } from './lock.ts';
 import type { Op, Steps } from './op.ts';
 
@@ -31,7 +32,9 @@ export class Thread {
   rcuReaders = 0;
   /** Counts cells this thread has made, so that ids do not depend on what other threads do (decision 3). */
   cellsMade = 0;
-  readonly body: Steps<void>;
+  /** What it does. Null: nothing yet, and `begin` makes it. */
+  body: Steps<void> | null;
+  readonly begin: (() => Steps<void>) | null;
 
   constructor(
     id: number,
@@ -39,13 +42,20 @@ export class Thread {
     daemon: boolean,
     parent: number,
     parentSteps: number,
-    body: Steps<void>,
+    body: Steps<void> | (() => Steps<void>),
   ) {
     this.id = id;
     this.name = name;
     this.daemon = daemon;
     this.parent = parent;
     this.parentSteps = parentSteps;
-    this.body = body;
+    this.begin = typeof body === 'function' ? body : null;
+    this.body = typeof body === 'function' ? null : body;
+  }
+
+  /** Lets it go on, from its beginning when it has not begun. */
+  resume(): IteratorResult<Op, void> {
+    this.body ??= must(this.begin, 'body')();
+    return this.body.next(this.reply);
   }
 }
