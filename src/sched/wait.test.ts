@@ -248,3 +248,24 @@ describe('RCU', () => {
     ).toThrow('t leaves an RCU section it is not in');
   });
 });
+
+test('a thread that was given a function begins at its first step, one given a generator has begun', () => {
+  const sched = new Sched(true);
+  enterSched(sched);
+  const log: string[] = [];
+  function* body(name: string): Steps<void> {
+    yield* pause('on the way');
+    log.push(name);
+  }
+  const late = sched.spawn('late', () => {
+    log.push('made');
+    return body('late');
+  });
+  sched.spawn('early', body('early'));
+  expect([late.body, log]).toEqual([null, []]);
+  const ending = sched.execute(
+    { pick: (_s, [first]) => first ?? null, choose: () => 0, stepped: () => undefined },
+    100,
+  );
+  expect([ending, log]).toEqual(['done', ['made', 'late', 'early']]);
+});
