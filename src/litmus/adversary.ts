@@ -13,6 +13,7 @@ import type { RunState } from './state.ts';
 export interface Actor {
   readonly name: string;
   readonly address: number;
+  readonly process: string | null;
 }
 
 export const ADVERSARY_USAGE = 'adversary pageout A';
@@ -37,8 +38,8 @@ function actorsOf(s: Call, scope: Scope): Actor[] {
       what = actorWord(operand);
       continue;
     }
-    for (const address of pagesOf(operand, scope)) {
-      actors.push({ name: `pageout ${scope.placeName(address)}`, address });
+    for (const { address, process } of pagesOf(operand, scope)) {
+      actors.push({ name: `pageout ${scope.placeName(address)}`, address, process });
     }
     what = null;
   }
@@ -49,7 +50,10 @@ function actorsOf(s: Call, scope: Scope): Actor[] {
 }
 
 /** Pages that the file names by number, so that how many actors there are is known before anything runs. */
-function pagesOf(operand: Operand, scope: Scope): number[] {
+function pagesOf(
+  operand: Operand,
+  scope: Scope,
+): readonly { readonly address: number; readonly process: string | null }[] {
   if (operand.kind !== 'word' && operand.kind !== 'place') {
     throw new LitmusError('pages are wanted here', operand.pos, ADVERSARY_USAGE);
   }
@@ -63,9 +67,11 @@ function pagesOf(operand: Operand, scope: Scope): number[] {
     }
     [first, last] = [operand.first, until];
   }
-  const pages: number[] = [];
-  for (let page = first; page <= last; page++) pages.push(region.start + page * PAGE);
-  return pages;
+  const { start, process } = region;
+  return Array.from({ length: last - first + 1 }, (_, i) => ({
+    address: start + (first + i) * PAGE,
+    process,
+  }));
 }
 
 function actorWord(operand: Operand): Operand {
@@ -87,8 +93,9 @@ export function usesSwap(test: LitmusTest): boolean {
 }
 
 /** Lets an actor loose. @param index its place behind the strands: whose free lists it uses */
-export function spawnActor(run: RunState, { name, address }: Actor, index: number): void {
-  const { world, mainTask } = run;
+export function spawnActor(run: RunState, { name, address, process }: Actor, index: number): void {
+  const { world } = run;
+  const mainTask = run.taskOf(process);
   const task = createThread(mainTask, { name, hart: 0, owner: index });
   const { mmOrDie: mm } = mainTask;
   const thread = world.sched.spawn(name, () => reclaimAddress(mm, address), true);

@@ -75,8 +75,13 @@ export type Statement =
     }
   | { readonly kind: 'break'; readonly pos: Pos };
 
+/** A statement of set-up. `process`: whose it is; absent: the main process's. */
+export type SetupStatement = Statement & { readonly process?: string };
+
 export interface ThreadDecl {
   readonly name: string;
+  /** Absent: a thread of the main process. */
+  readonly process?: string;
   readonly daemon: boolean;
   readonly body: readonly Statement[];
   readonly pos: Pos;
@@ -127,7 +132,7 @@ export interface LitmusTest {
   /** The sentence under the name; may be empty. */
   readonly title: string;
   readonly geometry: readonly GeometryDecl[];
-  readonly setup: readonly Statement[];
+  readonly setup: readonly SetupStatement[];
   readonly threads: readonly ThreadDecl[];
   readonly finally: readonly Statement[];
   readonly rules: readonly Rule[];

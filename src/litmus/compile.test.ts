@@ -113,6 +113,19 @@ test.each([
     'set-up fails: unregister U A[0]+1 gives EINVAL',
     'keep the result',
   ],
+  [
+    `${A}\nprocess P { thread t { r0 = load A[0] } }`,
+    '3:34',
+    'A is mapped in the main process',
+    'its own process',
+  ],
+  [
+    `process P { map A 1 page }\nthread t { store A[0] 1 }`,
+    '3:18',
+    'A is mapped in process P',
+    'its own process',
+  ],
+  [`${A}\nconfig softdirty\n${T}`, '3:8', 'no kernel is built with softdirty', 'soft-dirty'],
   [`${A}\nthread t { break }`, '3:12', '`break` stands outside a loop', ''],
   [`${A}\nthread t { loop { } }`, '3:12', 'never ends', ''],
   [`${A}\nthread t { fork { r0 = 1 } }`, '3:12', '`fork` wants a name', 'fork child {'],
@@ -129,6 +142,26 @@ test.each([
   expect(`${error.pos.line}:${error.pos.column} ${error.message}`).toContain(`${where} `);
   expect(error.message).toContain(message);
   expect(error.hint).toContain(hint);
+});
+
+test('processes share descriptors and nothing else', () => {
+  const t = parseLitmus(`litmus x
+memfd F 1 page
+map A 1 page shmem F
+process P {
+  map B 1 page shmem F
+  map C 1 page anon rw private
+  uffd V
+  register V C missing
+  thread other { r0 = load C[0] ; store B[0] r0 }
+}
+thread here { r1 = copy V C[0] from 7 ; wait other ; r2 = load A[0] }
+process P { thread more { r3 = madvise A[0] DONTNEED } }
+always "together": r1 == 0 and r2 == 7 and C[0] == 7
+always "A is not mapped there": r3 == ENOMEM
+`);
+  const report = runVariant(t, { profile: '6.18', patches: [] }, DEFAULT_OPTIONS);
+  expect(report.verdict).toBe('holds');
 });
 
 test('a message says file, line, column and what to do', () => {

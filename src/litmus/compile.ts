@@ -25,6 +25,8 @@ export interface CompiledRule {
 
 export interface CompiledSetup {
   readonly pos: Pos;
+  /** Null: the main process. */
+  readonly process: string | null;
   readonly code: Code;
 }
 
@@ -73,7 +75,7 @@ export function compileTest(
   overrides: Overrides | null,
 ): CompiledTest {
   const scope = new Scope(test);
-  if (scope.strands.length > MAX_STRANDS) {
+  if (scope.strands.length + scope.processes.length > MAX_STRANDS) {
     const pos = must(test.threads[test.threads.length - 1], 'thread').pos;
     throw new LitmusError(`more than ${MAX_STRANDS - 2} threads`, pos, 'leave some out');
   }
@@ -82,7 +84,8 @@ export function compileTest(
     .filter((s) => !isAdversary(s) && !isConfig(s))
     .map((s) => ({
       pos: s.pos,
-      code: compiler.statement(s, scope.setup, false),
+      process: s.process ?? null,
+      code: compiler.statement(s, scope.setupOf(s.process ?? null), false),
     }));
   if (test.threads.length === 0) {
     const pos = { line: 1, column: 1 };
@@ -101,7 +104,7 @@ export function compileTest(
     overrides,
     scope,
     geometry: geometryOf(test, scope, actors.length),
-    harts: scope.strands.length,
+    harts: scope.strands.length + scope.processes.length,
     scratch: scratchBytes(largestRegion(scope), LITMUS_GEOMETRY.contentBytes),
     setup,
     threads,
@@ -181,7 +184,7 @@ function swapPagesOf(scope: Scope): number {
 function geometryOf(test: LitmusTest, scope: Scope, actors: number): Geometry {
   let pages = 0;
   for (const region of scope.regions.values()) pages += region.pages;
-  const owners = scope.strands.length + actors;
+  const owners = scope.strands.length + actors + scope.processes.length;
   const base = {
     ...LITMUS_GEOMETRY,
     owners,
@@ -219,7 +222,7 @@ function shownRegisters(
 ): { readonly name: string; readonly slot: number }[] {
   const named = wordsOf(JSON.stringify(test.rules.map((r) => r.subject)));
   const messages = new Set<string>();
-  collectMessages(JSON.stringify(test), messages);
+  collectMessages(JSON.stringify(test), scope.memfds, messages);
   const shown: { name: string; slot: number }[] = [];
   for (const strand of scope.strands) {
     for (const [name, slot] of strand.registers) {
@@ -243,8 +246,10 @@ function wordsOf(json: string): Set<string> {
   return words;
 }
 
-function collectMessages(json: string, into: Set<string>): void {
-  for (const [, name] of json.matchAll(/"into":"([^"]+)","verb":"read"/g)) {
-    if (name !== undefined) into.add(name);
+/** What is read from a memfd is a number. */
+function collectMessages(json: string, memfds: ReadonlySet<string>, into: Set<string>): void {
+  const reads = /"into":"([^"]+)","verb":"read","operands":\[\{"kind":"word","name":"([^"]+)"/g;
+  for (const [, name, file] of json.matchAll(reads)) {
+    if (name !== undefined && file !== undefined && !memfds.has(file)) into.add(name);
   }
 }

@@ -52,8 +52,9 @@ export function compileCond(scope: Scope, strand: Strand | null, cond: Cond): Ev
 function sideOf(scope: Scope, strand: Strand | null, operand: Operand): Eval<Value> {
   if (operand.kind === 'place' && strand === null) {
     const { start } = rangeOf(scope, strand, operand);
+    const { process } = scope.region(operand.region, operand.pos);
     return (run) => {
-      const { mm } = run.mainTask;
+      const { mm } = run.taskOf(process);
       return mm === null ? 'none' : (pageWord(mm, start(run)) ?? 'none');
     };
   }
@@ -63,8 +64,9 @@ function sideOf(scope: Scope, strand: Strand | null, operand: Operand): Eval<Val
 function flagsSide(scope: Scope, strand: Strand | null, operand: Operand): Eval<Value> {
   if (operand.kind === 'place' && strand === null) {
     const { start } = rangeOf(scope, strand, operand);
+    const { process } = scope.region(operand.region, operand.pos);
     return (run) => {
-      const { mm } = run.mainTask;
+      const { mm } = run.taskOf(process);
       return mm === null ? 'none' : pageFlagsAt(mm, start(run));
     };
   }

@@ -224,7 +224,7 @@ class Watcher {
     const main = run.mainTask.mm;
     return [...run.world.mms].map((mm): [string, Mm] => {
       if (mm === main) return ['', mm];
-      const owner = run.tasks.find((t) => t?.mm === mm);
+      const owner = [...run.processes.values(), ...run.tasks].find((t) => t?.mm === mm);
       return [`${owner?.name ?? `mm ${mm.id}`}:`, mm];
     });
   }

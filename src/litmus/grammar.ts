@@ -14,7 +14,6 @@ import type {
   ThreadDecl,
   When,
 } from './ast.ts';
-import { notYet } from './error.ts';
 import { ExpressionGrammar, posOf } from './grammar-expressions.ts';
 import { callOf, checkOutcome, checkWith, makeRule, setOf } from './grammar-nodes.ts';
 import * as t from './tokens.ts';
@@ -30,9 +29,12 @@ export type Item =
   | { readonly is: 'geometry'; readonly geometry: readonly GeometryDecl[] }
   | { readonly is: 'setup'; readonly statement: Statement }
   | { readonly is: 'thread'; readonly thread: ThreadDecl }
+  | { readonly is: 'process'; readonly name: string; readonly items: readonly ProcessItem[] }
   | { readonly is: 'finally'; readonly body: readonly Statement[]; readonly pos: Pos }
   | { readonly is: 'rules'; readonly rules: readonly Rule[] }
   | { readonly is: 'expectation'; readonly expectation: Expectation };
+
+export type ProcessItem = Extract<Item, { readonly is: 'setup' | 'thread' }>;
 
 type Rest = { readonly kind: 'operand' | 'call'; readonly operands: Operand[] };
 
@@ -85,23 +87,22 @@ export class LitmusGrammar extends ExpressionGrammar {
     return { name: name.image, daemon, body, pos: posOf(name) };
   });
 
-  readonly process: () => Item = this.RULE('process', () => {
-    const start = this.CONSUME(t.Process);
-    this.CONSUME(t.Name);
+  /** Set-up and threads of another process. */
+  readonly process: () => Item = this.RULE('process', (): Item => {
+    const items: ProcessItem[] = [];
+    this.CONSUME(t.Process);
+    const name = this.CONSUME(t.Name);
     this.CONSUME(t.Open);
     this.SUBRULE(this.separators);
     this.MANY(() => {
-      this.SUBRULE(this.item);
+      this.OR<unknown>([
+        { ALT: () => items.push({ is: 'thread', thread: this.SUBRULE(this.thread) }) },
+        { ALT: () => items.push({ is: 'setup', statement: this.SUBRULE(this.simple) }) },
+      ]);
       this.SUBRULE2(this.separators);
     });
     this.CONSUME(t.Close);
-    return this.ACTION((): Item => {
-      throw notYet(
-        'several processes in one file (`process`)',
-        posOf(start),
-        'a second address space comes from `fork NAME { … }` in a thread',
-      );
-    });
+    return { is: 'process', name: name.image, items };
   });
 
   readonly final: () => Item = this.RULE('final', (): Item => {

@@ -66,7 +66,7 @@ export function compileMap(c: MapContext): Call {
       'regions get their names in the set-up; here they can only be mapped anew',
     );
   }
-  const region = c.scope.addRegion(name.name, wanted.pages, wanted.at, name.pos);
+  const region = c.scope.addRegion(name.name, wanted.pages, wanted.at, name.pos, c.strand.process);
   return mapping(wanted, {
     start: () => region.start,
     length: () => region.pages * PAGE,

@@ -100,7 +100,7 @@ test.each([
     'with patch NAME',
   ],
   ['litmus a\nfinally { }\nfinally { }', '3:1', 'a second `finally`', 'into one'],
-  ['litmus a\nprocess P { map A 1 page }', '2:1', 'not yet:', 'fork'],
+  ['litmus a\nprocess P { map A 1 page', '2:25', 'found the end of the file', 'not closed'],
   ['litmus a\nmap \u00e9', '2:5', 'character U+00E9', ''],
 ])('%j is refused at %s', (text, where, message, hint) => {
   let error: unknown = null;

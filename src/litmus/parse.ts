@@ -7,6 +7,7 @@ import type {
   LitmusTest,
   Pos,
   Rule,
+  SetupStatement,
   Statement,
   ThreadDecl,
 } from './ast.ts';
@@ -34,7 +35,7 @@ export function parseLitmus(text: string): LitmusTest {
 
 function assemble(name: string, title: string, items: readonly Item[]): LitmusTest {
   const geometry: GeometryDecl[] = [];
-  const setup: Statement[] = [];
+  const setup: SetupStatement[] = [];
   const threads: ThreadDecl[] = [];
   const rules: Rule[] = [];
   const expectations: Expectation[] = [];
@@ -49,6 +50,12 @@ function assemble(name: string, title: string, items: readonly Item[]): LitmusTe
         break;
       case 'thread':
         threads.push(item.thread);
+        break;
+      case 'process':
+        for (const part of item.items) {
+          if (part.is === 'setup') setup.push({ ...part.statement, process: item.name });
+          else threads.push({ ...part.thread, process: item.name });
+        }
         break;
       case 'rules':
         rules.push(...item.rules);

@@ -94,11 +94,16 @@ export function showTest(test: LitmusTest): string {
   if (test.title !== '') lines.push(`"${test.title}"`);
   lines.push('');
   for (const { key, value } of test.geometry) lines.push(`geometry ${key} ${value}`);
-  lines.push(...test.setup.map(showStatement), '');
-  lines.push(...test.threads.map(showThread));
+  for (const s of test.setup) lines.push(within(s.process, showStatement(s)));
+  lines.push('');
+  for (const thread of test.threads) lines.push(within(thread.process, showThread(thread)));
   if (test.finally.length > 0) lines.push(`finally ${showBlock(test.finally)}`);
   lines.push('', ...test.rules.map(showRule), ...test.expectations.map(showExpectation));
   return `${lines.join('\n')}\n`;
+}
+
+function within(process: string | undefined, text: string): string {
+  return process === undefined ? text : `process ${process} { ${text} }`;
 }
 
 function showThread(thread: ThreadDecl): string {

@@ -108,10 +108,16 @@ function setUp(compiled: CompiledTest): RunState {
       name === 'soft-dirty' ? new SoftDirtyPromise(place) : new PagePromise(name, place),
     );
   }
-  for (const { code, pos } of compiled.setup) runSetup(run, code, pos);
+  makeProcesses(run, compiled);
+  for (const { code, pos, process } of compiled.setup) {
+    runSetup(run, code, pos, run.taskOf(process));
+  }
+  world.setupTask = main;
   // Set-up has left its hart: what its TLB remembers is gone, and no flush needs to reach it.
-  world.machine.tlbs[0]?.flushAll();
-  main.mmOrDie.harts.delete(0);
+  for (const task of [main, ...run.processes.values()]) {
+    world.machine.tlbs[task.hart]?.flushAll();
+    task.mmOrDie.harts.delete(task.hart);
+  }
   for (const { strand, code } of compiled.threads) spawnThread(run, strand, code);
   for (const [i, actor] of compiled.actors.entries()) {
     spawnActor(run, actor, scope.strands.length + i);
@@ -120,9 +126,21 @@ function setUp(compiled: CompiledTest): RunState {
   return run;
 }
 
-function runSetup(run: RunState, code: Code, pos: Pos): void {
+/** The other processes: nothing mapped, descriptors shared, as CLONE_FILES without CLONE_VM has it. */
+function makeProcesses(run: RunState, { scope, actors, scratch }: CompiledTest): void {
+  for (const [i, name] of scope.processes.entries()) {
+    const hart = scope.strands.length + i;
+    const owner = hart + actors.length;
+    const task = createProcess(run.world, { name, hart, owner }, run.mainTask.files);
+    task.scratch = new Uint8Array(scratch);
+    run.processes.set(name, task);
+  }
+}
+
+function runSetup(run: RunState, code: Code, pos: Pos, task: Task): void {
+  run.world.setupTask = task;
   try {
-    run.world.sched.runAlone(code(run, run.mainTask));
+    run.world.sched.runAlone(code(run, task));
   } catch (error) {
     if (error instanceof FaultlineBug && error.message.includes('waits for ever')) {
       throw new LitmusError(

@@ -8,6 +8,8 @@ export interface Region {
   readonly name: string;
   readonly start: number;
   readonly pages: number;
+  /** Whose address space it is in; null: the main process's. */
+  readonly process: string | null;
 }
 
 /** One column: set-up, a thread, a forked child, or `finally`. Registers belong to one. */
@@ -16,6 +18,8 @@ export interface Strand {
   readonly name: string;
   readonly kind: 'setup' | 'thread' | 'child' | 'finally';
   readonly daemon: boolean;
+  /** Null: the main process. */
+  readonly process: string | null;
   readonly body: readonly Statement[];
   /** Slots of the registers assigned here. */
   readonly registers: Map<string, number>;
@@ -34,16 +38,22 @@ export class Scope {
   /** Which of them are memfds. */
   readonly memfds: Set<string> = new Set();
   readonly strands: Strand[] = [];
+  /** Processes besides the main one. */
+  readonly processes: string[] = [];
   slots = 0;
   #nextPage = FIRST_REGION / PAGE;
 
   constructor(test: LitmusTest) {
+    for (const { process } of [...test.setup, ...test.threads]) {
+      if (process !== undefined && !this.processes.includes(process)) this.processes.push(process);
+    }
     this.#strand('setup', 'setup', false, test.setup);
     for (const thread of test.threads) {
       if (this.strands.some((s) => s.name === thread.name)) {
         throw new LitmusError(`a second thread called ${thread.name}`, thread.pos, 'rename one');
       }
-      this.#strand(thread.name, 'thread', thread.daemon, thread.body);
+      const { name, daemon, body, process = null } = thread;
+      this.#strand(name, 'thread', daemon, body, process);
     }
     for (const strand of [...this.strands]) this.#children(strand.body, strand);
     this.#strand('finally', 'finally', false, test.finally);
@@ -57,17 +67,28 @@ export class Scope {
     return must(this.strands[this.strands.length - 1], 'finally strand');
   }
 
+  /** Set-up as a process does it: registers are those of all set-up. */
+  setupOf(process: string | null): Strand {
+    return process === null ? this.setup : { ...this.setup, process };
+  }
+
   strandNamed(name: string): Strand | undefined {
     return this.strands.find((s) => s.name === name);
   }
 
   /** Places a region. @param at its first page as the file asks for it, or null */
-  addRegion(name: string, pages: number, at: number | null, pos: Pos): Region {
+  addRegion(
+    name: string,
+    pages: number,
+    at: number | null,
+    pos: Pos,
+    process: string | null = null,
+  ): Region {
     if (this.regions.has(name) || this.files.has(name)) {
       throw new LitmusError(`${name} is already the name of something`, pos, 'choose another');
     }
     const first = at ?? this.#nextPage;
-    const region = { name, start: first * PAGE, pages };
+    const region: Region = { name, start: first * PAGE, pages, process };
     for (const other of this.regions.values()) {
       if (
         region.start < other.start + other.pages * PAGE &&
@@ -150,9 +171,16 @@ export class Scope {
     return new Set(this.strands.flatMap((s) => [...s.registers.keys()]));
   }
 
-  #strand(name: string, kind: Strand['kind'], daemon: boolean, body: readonly Statement[]): Strand {
+  #strand(
+    name: string,
+    kind: Strand['kind'],
+    daemon: boolean,
+    body: readonly Statement[],
+    process: string | null = null,
+  ): Strand {
     const index = this.strands.length;
-    const strand = { index, name, kind, daemon, body, registers: new Map<string, number>() };
+    const registers = new Map<string, number>();
+    const strand: Strand = { index, name, kind, daemon, process, body, registers };
     this.strands.push(strand);
     return strand;
   }
@@ -170,7 +198,8 @@ export class Scope {
         if (this.strands.some((other) => other.name === name)) {
           throw new LitmusError(`a second thread called ${name}`, s.pos, 'rename one');
         }
-        this.#children(s.block, this.#strand(name, 'child', parent.daemon, s.block));
+        const { daemon, process } = parent;
+        this.#children(s.block, this.#strand(name, 'child', daemon, s.block, process));
       }
     }
   }

@@ -1,4 +1,5 @@
 /** What one execution of a litmus test has besides its World: registers, descriptors, who runs which strand. */
+import { must } from '../base/assert.ts';
 import type { Task } from '../kernel/core/task.ts';
 import type { World } from '../kernel/world.ts';
 import type { Thread } from '../sched/thread.ts';
@@ -17,6 +18,8 @@ export class RunState {
   readonly promises: Watcher[] = [];
   /** The process that set-up made. */
   readonly mainTask: Task;
+  /** The first tasks of the other processes, by name. */
+  readonly processes: Map<string, Task> = new Map();
   /** How the threads came out; for rules. */
   hung = false;
   lostWake = false;
@@ -25,6 +28,11 @@ export class RunState {
     this.world = world;
     this.mainTask = mainTask;
     this.registers = new Array<Value>(slots).fill(undefined);
+  }
+
+  /** The first task of a process; null: the main one. */
+  taskOf(process: string | null): Task {
+    return process === null ? this.mainTask : must(this.processes.get(process), process);
   }
 }
 

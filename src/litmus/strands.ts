@@ -7,10 +7,10 @@ import type { Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import type { Code } from './statements.ts';
 
-/** A thread of the main process. */
+/** A thread of the process that the file puts it in. */
 export function spawnThread(run: RunState, strand: Strand, code: Code): void {
   const { name, index } = strand;
-  const task = createThread(run.mainTask, { name, hart: index, owner: index });
+  const task = createThread(run.taskOf(strand.process), { name, hart: index, owner: index });
   start(run, strand, task, code);
 }
 

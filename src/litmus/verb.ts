@@ -2,7 +2,7 @@
 import type { Operand, Pos } from './ast.ts';
 import type { Call } from './calls.ts';
 import { didYouMean, LitmusError } from './error.ts';
-import { evalOf } from './operands.ts';
+import { evalOf, type Range, rangeOf } from './operands.ts';
 import type { Scope, Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 
@@ -24,6 +24,19 @@ export function want(c: VerbContext, index: number, what: string, usage: string)
   const operand = c.operands[index];
   if (operand !== undefined) return operand;
   throw new LitmusError(`${nameIn(usage)} wants ${what}`, c.pos, usage);
+}
+
+/** Pages of the process that looks at them. */
+export function ownRange(c: VerbContext, operand: Operand): Range {
+  const { kind } = operand;
+  const name = kind === 'place' ? operand.region : kind === 'word' ? operand.name : '';
+  const region = c.scope.regions.get(name);
+  if (region !== undefined && region.process !== c.strand.process) {
+    const where = region.process === null ? 'the main process' : `process ${region.process}`;
+    const hint = 'a thread sees the memory of its own process';
+    throw new LitmusError(`${name} is mapped in ${where}`, operand.pos, hint);
+  }
+  return rangeOf(c.scope, c.strand, operand);
 }
 
 export function atMost(c: VerbContext, count: number, usage: string): void {

@@ -9,9 +9,8 @@ import { READ } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
 import type { Call } from './calls.ts';
 import { LitmusError } from './error.ts';
-import { rangeOf } from './operands.ts';
 import { pageFlags } from './page-state.ts';
-import { atMost, type Verb, type VerbContext, want } from './verb.ts';
+import { atMost, ownRange, type Verb, type VerbContext, want } from './verb.ts';
 
 const PAGEMAP_USAGE = 'p = pagemap A[0]';
 const CLEAR_REFS_USAGE = 'clear_refs 4';
@@ -22,7 +21,7 @@ export const TRACKING_VERBS: Readonly<Record<string, Verb>> = {
 };
 
 function compilePagemap(c: VerbContext): Call {
-  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', PAGEMAP_USAGE));
+  const { start } = ownRange(c, want(c, 0, 'a page', PAGEMAP_USAGE));
   atMost(c, 1, PAGEMAP_USAGE);
   return function* (run, task) {
     yield* pause('pagemap');

@@ -36,7 +36,7 @@ import {
   TIMESPEC_AT,
 } from './scratch.ts';
 
-import { atMost, modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
+import { atMost, modes, numberOf, ownRange, type Verb, type VerbContext, want } from './verb.ts';
 
 import { compileFileRead, FILE_VERBS, namesMemfd } from './verbs-file.ts';
 import { TRACKING_VERBS } from './verbs-tracking.ts';
@@ -88,7 +88,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
 };
 
 function compileLoad(c: VerbContext): Call {
-  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', USAGE.load));
+  const { start } = ownRange(c, want(c, 0, 'a page', USAGE.load));
   atMost(c, 1, USAGE.load);
   return function* (run, task) {
     const address = start(run);
@@ -100,7 +100,7 @@ function compileLoad(c: VerbContext): Call {
 }
 
 function compileStore(c: VerbContext): Call {
-  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', USAGE.store));
+  const { start } = ownRange(c, want(c, 0, 'a page', USAGE.store));
   const value = numberOf(c, want(c, 1, 'a value', USAGE.store));
   atMost(c, 2, USAGE.store);
   return function* (run, task) {

@@ -19,15 +19,19 @@ export interface TaskOptions {
   readonly owner: number;
 }
 
-/** A process with an empty address space and no open files. */
-export function createProcess(inWorld: World, options: TaskOptions): Task {
+/** A process with an empty address space and no open files, or with another's descriptors (CLONE_FILES). */
+export function createProcess(
+  inWorld: World,
+  options: TaskOptions,
+  shared: FdTable | null = null,
+): Task {
   const mm = new Mm(inWorld.nextMm++);
   inWorld.mms.add(mm);
   const tid = inWorld.nextPid++;
-  return addTask(
-    inWorld,
-    new Task(tid, tid, options.name, mm, new FdTable(), options.hart, options.owner, null),
-  );
+  if (shared !== null) shared.users++;
+  const files = shared ?? new FdTable();
+  const { name, hart, owner } = options;
+  return addTask(inWorld, new Task(tid, tid, name, mm, files, hart, owner, null));
 }
 
 /** Another thread of the same process: address space and files are shared (CLONE_VM | CLONE_FILES | CLONE_THREAD). */
