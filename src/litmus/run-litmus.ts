@@ -3,6 +3,7 @@ import { FaultlineBug, must } from '../base/assert.ts';
 import { Checkpoint, reachable } from '../base/checkpoint.ts';
 import type { Execution, Program } from '../explore/program.ts';
 import { createProcess } from '../kernel/core/create.ts';
+import type { Task } from '../kernel/core/task.ts';
 import { enterWorld } from '../kernel/current.ts';
 import { World } from '../kernel/world.ts';
 import { enterSched } from '../sched/current.ts';
