@@ -2,22 +2,37 @@
  * `adversary pageout A`: background actors, which come at any point of a schedule or after everything. Each page of what is
  * named has an actor of its own that acts once.
  */
+import { must } from '../base/assert.ts';
 import { createThread } from '../kernel/core/create.ts';
+import { poisonAddress, softOfflineAddress } from '../kernel/mm/memory-failure.ts';
+import { migrateAddress } from '../kernel/mm/migrate.ts';
+import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
 import { reclaimAddress } from '../kernel/mm/vmscan.ts';
+import type { Steps } from '../sched/op.ts';
 import type { LitmusTest, Operand, Statement } from './ast.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
 import { PAGE, type Scope } from './scope.ts';
 import type { RunState } from './state.ts';
 
-/** One actor: reclaim, on its way to one page. */
+/** What an actor does to the page at an address. */
+type Act = (mm: Mm, address: Vaddr) => Steps<void>;
+
+/** One actor, on its way to one page. */
 export interface Actor {
   readonly name: string;
+  readonly act: Act;
   readonly address: number;
   readonly process: string | null;
 }
 
 export const ADVERSARY_USAGE = 'adversary pageout A';
-const LATER_ACTORS: readonly string[] = ['khugepaged', 'migrate', 'ksm', 'hwpoison'];
+const ACTS: Readonly<Record<string, Act>> = {
+  pageout: reclaimAddress,
+  migrate: migrateAddress,
+  hwpoison: poisonAddress,
+  soft_offline: softOfflineAddress,
+};
+const LATER_ACTORS: readonly string[] = ['khugepaged', 'ksm'];
 
 type Call = Statement & { readonly kind: 'call' };
 
@@ -32,19 +47,21 @@ export function compileActors(test: LitmusTest, scope: Scope): Actor[] {
 
 function actorsOf(s: Call, scope: Scope): Actor[] {
   const actors: Actor[] = [];
-  let what: Operand | null = null;
+  let what: string | null = null;
   for (const operand of s.operands) {
     if (what === null) {
       what = actorWord(operand);
       continue;
     }
+    const act = must(ACTS[what], 'actor');
     for (const { address, process } of pagesOf(operand, scope)) {
-      actors.push({ name: `pageout ${scope.placeName(address)}`, address, process });
+      actors.push({ name: `${what} ${scope.placeName(address)}`, act, address, process });
     }
     what = null;
   }
   if (actors.length === 0 || what !== null) {
-    throw new LitmusError('adversary pageout wants pages', s.pos, ADVERSARY_USAGE);
+    const usage = `adversary ${what ?? 'pageout'} A`;
+    throw new LitmusError(`adversary ${what ?? 'pageout'} wants pages`, s.pos, usage);
   }
   return actors;
 }
@@ -74,31 +91,39 @@ function pagesOf(
   }));
 }
 
-function actorWord(operand: Operand): Operand {
+function actorWord(operand: Operand): string {
   const name = operand.kind === 'word' ? operand.name : '';
-  if (name === 'pageout') return operand;
+  if (ACTS[name] !== undefined) return name;
   if (LATER_ACTORS.includes(name)) {
     throw notYet(`the background actor ${name}`, operand.pos, ADVERSARY_USAGE);
   }
   throw new LitmusError(
     name === '' ? 'a background actor is wanted here' : `no background actor is called ${name}`,
     operand.pos,
-    didYouMean(name, ['pageout', ...LATER_ACTORS], ADVERSARY_USAGE),
+    didYouMean(name, [...Object.keys(ACTS), ...LATER_ACTORS], ADVERSARY_USAGE),
   );
+}
+
+function bringsSwap(s: Statement): boolean {
+  return isAdversary(s) && s.operands.some((o) => o.kind === 'word' && o.name === 'pageout');
 }
 
 /** Whether pages of the test can go to a swap device: then its world has one. */
 export function usesSwap(test: LitmusTest): boolean {
-  return test.setup.some(isAdversary) || /"(?:MADV_)?PAGEOUT"/.test(JSON.stringify(test));
+  return test.setup.some(bringsSwap) || /"(?:MADV_)?PAGEOUT"/.test(JSON.stringify(test));
 }
 
 /** Lets an actor loose. @param index its place behind the strands: whose free lists it uses */
-export function spawnActor(run: RunState, { name, address, process }: Actor, index: number): void {
+export function spawnActor(
+  run: RunState,
+  { name, act, address, process }: Actor,
+  index: number,
+): void {
   const { world } = run;
   const mainTask = run.taskOf(process);
   const task = createThread(mainTask, { name, hart: 0, owner: index });
   const { mmOrDie: mm } = mainTask;
-  const thread = world.sched.spawn(name, () => reclaimAddress(mm, address), true);
+  const thread = world.sched.spawn(name, () => act(mm, address), true);
   task.thread = thread;
   world.taskOfThread.set(thread.id, task);
   mm.harts.delete(0);

@@ -4,6 +4,7 @@
  */
 import { machine } from '../../machine/current.ts';
 import { type Pfn, pteIsSwap, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { PG_HWPOISON } from '../mm/hwpoison.ts';
 import type { World } from '../world.ts';
 import { check as checkMapcount } from './mapcount.ts';
 import { forEachPte } from './page-tables.ts';
@@ -14,7 +15,8 @@ export const name = 'frame-census';
 export function frameCensus(world: World): string | null {
   for (const { pfn, refcount, mapcount } of machine.frames.census()) {
     const cached = cachedPages(world, pfn);
-    if (refcount !== mapcount + cached) {
+    const retired = ((machine.frames.flags[pfn] ?? 0) & PG_HWPOISON) !== 0 ? 1 : 0;
+    if (refcount !== mapcount + cached + retired) {
       const held = cached === 0 ? '' : ' and in the page cache';
       return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times${held}`;
     }

@@ -6,7 +6,7 @@ import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EFAULT, EINVAL, ENOMEM, ENXIO, EPERM } from '../../uapi/errno.ts';
+import { EFAULT, EINVAL, EIO, ENOMEM, ENXIO, EPERM } from '../../uapi/errno.ts';
 import {
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
@@ -31,6 +31,7 @@ import { errnoTable, fail } from '../errno-row.ts';
 import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
 import { filemapGetFolio, peekFolio } from '../mm/filemap.ts';
 import { folioUnlock, folioUnlockPut } from '../mm/folio-lock.ts';
+import { isPoisoned } from '../mm/hwpoison.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,
@@ -107,6 +108,10 @@ function* readShmem(
     if (chunk <= 0) break;
     const pfn = yield* folioToRead(inode, index);
     if (pfn < 0) return done === 0 ? pfn : done;
+    if (pfn > 0 && isPoisoned(pfn as Pfn)) {
+      machine.frames.put(pfn as Pfn, world.owner());
+      return done === 0 ? -EIO : done;
+    }
     const part = new Uint8Array(chunk);
     if (pfn > 0) readContent(pfn as Pfn, at % PAGE_SIZE, part);
     const copied = yield* copyToUserPartly(task, buffer + done, part);
@@ -173,6 +178,10 @@ function* writePage(
   if (refusesWrite(inode, at + chunk)) return -EPERM;
   const got = yield* shmemGetFolio(inode, Math.floor(at / PAGE_SIZE), 'write', null);
   if (got.kind !== 'folio') return got.kind === 'error' ? -got.errno : -EPERM;
+  if (isPoisoned(got.pfn)) {
+    folioUnlockPut(got.pfn);
+    return -EIO;
+  }
   const bytes = yield* copyFromUserPartly(task, buffer, chunk);
   writeContent(got.pfn, at % PAGE_SIZE, bytes);
   if (at + bytes.length > inode.peekSize()) inode.size = at + bytes.length;

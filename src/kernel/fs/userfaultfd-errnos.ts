@@ -54,6 +54,7 @@ export type FillErrnos = ErrnoTable<
   | 'tableGone'
   | 'continueBeyondEnd'
   | 'notCached'
+  | 'poisoned'
   | 'cached'
   | 'beyondEnd'
   | 'exists'
@@ -78,6 +79,7 @@ function fillErrnos(call: string): FillErrnos {
     noMemory: ['ENOMEM', 'no memory for a page or a page table'],
     continueBeyondEnd: ['EINVAL', 'CONTINUE of a page beyond the end of the file'],
     notCached: ['EFAULT', 'CONTINUE of a page that the file does not have'],
+    poisoned: ['EIO', 'CONTINUE of a page whose memory has failed'],
     cached: ['EEXIST', 'the file has that page already'],
     tableGone: ['EAGAIN', 'the page table was freed meanwhile: try again'],
     beyondEnd: ['EFAULT', 'the page lies beyond the end of the file'],

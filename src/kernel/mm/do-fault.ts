@@ -26,6 +26,7 @@ import { seam } from '../seam.ts';
 import { PG_UPTODATE } from './address-space.ts';
 import { peekFolio, vmaInode } from './filemap.ts';
 import { folioCouldLock, folioUnlock, folioUnlockPut } from './folio-lock.ts';
+import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
@@ -162,6 +163,7 @@ function anyCached(inode: Inode, from: number, to: number): boolean {
 }
 
 function mappable(pfn: Pfn): boolean {
+  if (isPoisoned(pfn)) return false;
   return machine.frames.hasFlag(pfn, PG_UPTODATE) && folioCouldLock(pfn);
 }
 

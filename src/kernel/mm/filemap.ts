@@ -87,6 +87,21 @@ export function folioMarkUptodate(pfn: Pfn): void {
   if (!machine.frames.hasFlag(pfn, PG_UPTODATE)) machine.frames.setFlag(pfn, PG_UPTODATE);
 }
 
+/** Another folio takes the place of one in the cache, and its reference. Requires: both folio locks. @linux replace_page_cache_folio */
+export function filemapReplaceFolio(
+  mapping: AddressSpace,
+  index: number,
+  old: Pfn,
+  fresh: Pfn,
+): void {
+  assert(mapping.pages.get(index) === old, `folio ${old} is not in the cache where it says it is`);
+  sched.touch(mapping.pageCell(index), WRITE);
+  mapping.pages.set(index, fresh);
+  machine.frames.get(fresh);
+  machine.frames.mapping[old] = 0;
+  machine.frames.put(old, world.owner());
+}
+
 /** Takes a folio out of the cache and drops the cache's reference. Requires: the folio lock. @linux filemap_remove_folio */
 export function filemapRemoveFolio(mapping: AddressSpace, index: number, pfn: Pfn): void {
   assert(mapping.pages.get(index) === pfn, `folio ${pfn} is not in the cache where it says it is`);

@@ -2,6 +2,7 @@
 import { assert } from '../../base/assert.ts';
 import { machine } from '../../machine/current.ts';
 import type { Pfn } from '../../machine/pte.ts';
+import { until } from '../../sched/access.ts';
 import { cellOf, TRY_W } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { Lock, lock, take, tryTake, unlock } from '../../sched/lock.ts';
@@ -35,6 +36,14 @@ export function folioCouldLock(pfn: Pfn): boolean {
   const l = folioLockOf(pfn);
   sched.touch(l.cell, TRY_W);
   return l.free;
+}
+/**
+ * Waits until nobody has the folio locked, and does not lock it. Needs no reference: whoever waits holds nothing of the
+ * folio. @linux mm/filemap.c migration_entry_wait_on_locked
+ */
+export function* folioWaitUnlocked(pfn: Pfn): Steps<void> {
+  const l = folioLockOf(pfn);
+  yield* until('wait for migration', l.cell, TRY_W, () => l.free, l.name);
 }
 /** Requires: the folio lock, and something that keeps the folio from being freed. @linux folio_unlock */
 export function folioUnlock(pfn: Pfn): void {

@@ -7,6 +7,7 @@ import { machine } from '../../machine/current.ts';
 import { PG_ANON } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
+  MIGRATION_WRITE,
   mkMarker,
   mkPte,
   PTE_DIRTY,
@@ -52,7 +53,12 @@ import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
-import { folioAddNewAnonRmap, folioDupFileRmap, folioTryDupAnonRmap } from './rmap.ts';
+import {
+  countMigrating,
+  folioAddNewAnonRmap,
+  folioDupFileRmap,
+  folioTryDupAnonRmap,
+} from './rmap.ts';
 import { dirtyBits } from './soft-dirty.ts';
 import { swapDuplicate } from './swapfile.ts';
 import { flushTlbMm } from './tlb.ts';
@@ -207,9 +213,13 @@ function copyPte(dst: Vma, src: Vma, address: Vaddr, to: number, from: number): 
       setPte(to, copySwapPte(pte, dst, src, from));
       return 0;
     case 'migration':
+      setPte(to, copyMigrationPte(pte, dst, src, from));
+      return 0;
     case 'hwpoison':
+      setPte(to, keepsUffdWp(dst, src) ? pte : withoutFlags(pte, PTE_UFFD_WP));
+      return 0;
     case 'table':
-      assert(false, `fork over a ${pteKind(pte)} entry is not modelled yet: nothing makes one`);
+      assert(false, 'a PTE that is a table');
   }
 }
 
@@ -227,6 +237,14 @@ function copySwapPte(pte: Pte, dst: Vma, src: Vma, from: number): Pte {
   swapDuplicate(swpOffset(pte));
   dst.mm.rss.swap++;
   const shared = withoutFlags(pte, SWP_EXCLUSIVE);
+  if (shared !== pte) setPte(from, shared);
+  return keepsUffdWp(dst, src) ? shared : withoutFlags(shared, PTE_UFFD_WP);
+}
+
+/** The page that is being moved will be shared: neither may write it directly. @returns the child's. @linux copy_nonpresent_pte */
+function copyMigrationPte(pte: Pte, dst: Vma, src: Vma, from: number): Pte {
+  countMigrating(dst.mm, ptePfn(pte), 1);
+  const shared = isCowMapping(src.flags) ? withoutFlags(pte, MIGRATION_WRITE | SWP_EXCLUSIVE) : pte;
   if (shared !== pte) setPte(from, shared);
   return keepsUffdWp(dst, src) ? shared : withoutFlags(shared, PTE_UFFD_WP);
 }

@@ -45,6 +45,7 @@ import { doSwapPage } from './do-swap-page.ts';
 import { folioCouldLock } from './folio-lock.ts';
 import { hugetlbFault } from './hugetlb-fault.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { migrationEntryWait } from './migrate.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { pteSlot, ptLockOf } from './pgtable.ts';
@@ -120,9 +121,12 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
     case 'swap':
       return (yield* doSwapPage(vmf)) ?? (yield* doWpPage(vmf));
     case 'migration':
+      yield* migrationEntryWait(vmf.vma.mm, vmf.address);
+      return VM_FAULT_NONE;
     case 'hwpoison':
+      return VM_FAULT_HWPOISON;
     case 'table':
-      assert(false, () => `${pteKind(vmf.orig)} entries are not modelled yet: nothing makes one`);
+      assert(false, 'a PTE that is a table');
   }
 }
 

@@ -29,6 +29,7 @@ import type { FillErrnos } from '../fs/userfaultfd-errnos.ts';
 import { type Seam, seam } from '../seam.ts';
 import { filemapAddFolio, filemapRemoveFolio, folioMarkUptodate, vmaInode } from './filemap.ts';
 import { folioSetLocked, folioUnlock, folioUnlockPut } from './folio-lock.ts';
+import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { uffdWpBit } from './mprotect.ts';
 import { pageProt } from './page-prot.ts';
@@ -123,7 +124,9 @@ function* fillContinue(
     const beyond = got.kind === 'error' && got.errno === EINVAL;
     return beyond ? fill.errnos.continueBeyondEnd : fill.errnos.notCached;
   }
-  const stop = yield* installAt(place, fill, progress, got.pfn);
+  const stop = isPoisoned(got.pfn)
+    ? fill.errnos.poisoned
+    : yield* installAt(place, fill, progress, got.pfn);
   if (stop === null) folioUnlock(got.pfn);
   else folioUnlockPut(got.pfn);
   return stop;

@@ -20,7 +20,7 @@ import { sched } from '../../sched/current.ts';
 import { lockRead, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
-import type { Vaddr, Vma } from './mm-types.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
 
 /** The place of an address in its VMA's anon_vma or file, in pages. @linux linear_page_index */
 export function linearPageIndex(vma: Vma, address: Vaddr): number {
@@ -112,6 +112,12 @@ export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
   // A mapped page stays what it is, so this looks at nothing that could race.
   if (((frames.flags[frames.head(pfn)] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon--;
   else vma.mm.rss.shmem--;
+}
+
+/** A page that migrates counts as resident wherever an entry stands for it. */
+export function countMigrating(mm: Mm, pfn: Pfn, delta: 1 | -1): void {
+  if (((machine.frames.flags[pfn] ?? 0) & PG_ANON) !== 0) mm.rss.anon += delta;
+  else mm.rss.shmem += delta;
 }
 
 /** Makes the folio belong to the VMA's own anon_vma: it turned out to be alone in it. @linux folio_move_anon_rmap */

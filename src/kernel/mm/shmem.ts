@@ -30,6 +30,7 @@ import {
   unmapMappingRange,
 } from './filemap.ts';
 import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
+import { isPoisoned } from './hwpoison.ts';
 import { folioMarkDirty } from './rmap.ts';
 import { peekSwapped, shmemFreeSwap, shmemSwapinFolio } from './shmem-swap.ts';
 import {
@@ -37,6 +38,7 @@ import {
   FAULT_FLAG_RETRY_NOWAIT,
   FAULT_FLAG_TRIED,
   flagged,
+  VM_FAULT_HWPOISON,
   VM_FAULT_NOPAGE,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
@@ -150,7 +152,9 @@ export function* shmemFault(vmf: Fault, inode: Inode, index: number): Steps<Pfn 
   const got = yield* shmemGetFolio(inode, index, 'cache', vmf);
   switch (got.kind) {
     case 'folio':
-      return got.pfn;
+      if (!isPoisoned(got.pfn)) return got.pfn;
+      folioUnlockPut(got.pfn);
+      return { result: VM_FAULT_HWPOISON };
     case 'userfault':
       return { result: got.result };
     default:

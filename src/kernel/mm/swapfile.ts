@@ -155,6 +155,18 @@ export function deleteFromSwapCache(pfn: Pfn): void {
   if (device.counts[offset] === 0) forget(device, offset);
 }
 
+/** Another folio takes the place of one in the swap cache. Requires: both folio locks. */
+export function replaceInSwapCache(old: Pfn, fresh: Pfn): void {
+  const device = swapDevice();
+  const { frames } = machine;
+  const offset = frames.private[old] ?? 0;
+  assert(device.cache.get(offset) === old, () => `frame ${old} is not in the swap cache`);
+  addToCache(device, fresh, offset);
+  frames.clearFlag(old, PG_SWAPCACHE);
+  frames.private[old] = 0;
+  frames.put(old, world.owner());
+}
+
 /**
  * Takes a folio out of the swap cache when no entry names its slot any more; the slot is free then.
  * @returns whether it did. Requires: the folio lock, or that it could be had; a reference. @linux folio_free_swap

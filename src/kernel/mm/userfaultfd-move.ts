@@ -24,6 +24,7 @@ import {
   PTE_YOUNG,
   type Pte,
   pteDirty,
+  pteIsMigration,
   pteIsSwap,
   pteIsTable,
   pteNone,
@@ -48,6 +49,7 @@ import type { ErrnoRow } from '../errno-row.ts';
 import { MOVE_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { seam } from '../seam.ts';
 import { folioLock, folioTrylock, folioUnlock } from './folio-lock.ts';
+import { migrationEntryWait } from './migrate.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
@@ -170,6 +172,11 @@ function* moveEntry(
   if (pteNone(from.pte)) return holes ? 'moved' : MOVE_ERRNOS.hole;
   if (hold.folio !== null && !srcSameAfterLock(hold.folio, from.pte)) return 'again';
   if (pteIsSwap(from.pte)) return yield* moveSwap(areas, to, from, hold);
+  if (pteIsMigration(from.pte)) {
+    world.rcu.readUnlock();
+    yield* migrationEntryWait(areas.src.mm, from.address);
+    return 'blocked';
+  }
   if (!ptePresent(from.pte)) return MOVE_ERRNOS.marker;
   if (pteSpecial(from.pte)) return yield* moveZeroPage(areas, to, from);
   if (hold.folio === null) {

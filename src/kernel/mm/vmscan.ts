@@ -45,6 +45,7 @@ import { seam } from '../seam.ts';
 import type { AddressSpace } from './address-space.ts';
 import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
+import { isPoisoned } from './hwpoison.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
@@ -78,6 +79,10 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
   yield* pause('lock folio');
   if (!folioTrylock(pfn)) {
     yield* putFolio(pfn);
+    return;
+  }
+  if (isPoisoned(pfn)) {
+    folioUnlockPut(pfn);
     return;
   }
   if (machine.frames.hasFlag(pfn, PG_ANON)) yield* pageoutAnon(pfn);

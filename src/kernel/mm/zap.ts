@@ -43,7 +43,7 @@ import {
   pudSlot,
   skipMissing,
 } from './pgtable.ts';
-import { folioMarkDirty, folioRemoveRmap } from './rmap.ts';
+import { countMigrating, folioMarkDirty, folioRemoveRmap } from './rmap.ts';
 import { freeSwapAndCache } from './swapfile.ts';
 import { has, VM_UFFD_WP } from './vm-flags.ts';
 
@@ -141,6 +141,8 @@ function zapPte(tlb: MmuGather, vma: Vma, address: Vaddr, pte: Pte, details: Zap
       return zapMarker(vma, pte, details);
     case 'swap':
       return zapSwap(vma, pte, details);
+    case 'migration':
+      return zapMigration(vma, pte, details);
     case 'hwpoison':
       return details.evenCows === false ? pte : PTE_NONE;
     default:
@@ -183,6 +185,15 @@ function zapSwap(vma: Vma, pte: Pte, details: ZapDetails): Pte {
   if (details.evenCows === false) return pte;
   vma.mm.rss.swap--;
   freeSwapAndCache(swpOffset(pte));
+  return installsUffdWp(vma, pte, details) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
+}
+
+/** Whoever moves the page finds the entry gone and maps nothing here. @linux mm/memory.c zap_nonpresent_ptes */
+function zapMigration(vma: Vma, pte: Pte, details: ZapDetails): Pte {
+  const pfn = ptePfn(pte);
+  const anon = ((machine.frames.flags[pfn] ?? 0) & PG_ANON) !== 0;
+  if (anon && details.evenCows === false) return pte;
+  countMigrating(vma.mm, pfn, -1);
   return installsUffdWp(vma, pte, details) ? mkMarker(PTE_MARKER_UFFD_WP) : PTE_NONE;
 }
 
