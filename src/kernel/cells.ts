@@ -1,6 +1,8 @@
 /** Cell classes of the kernel, and names for all of them: what a diagram and a race report print. */
 import { type Cell, cellClass, cellIndex } from '../sched/cell.ts';
 
+/** Words of a virtual machine: shadow entries, TLBs of vCPUs, caches. */
+export const CELL_KVM = 8;
 export const CELL_MMAP_LOCK = 10;
 export const CELL_VMA_LOCK = 11;
 /** The VMA tree of an mm: inserting and removing. */
@@ -46,7 +48,7 @@ const NAMES: readonly string[] = [
   'refcount',
   'folio',
   'mapcount',
-  '8',
+  'kvm',
   '9',
   'mmap_lock',
   'vma_lock',

@@ -10,6 +10,7 @@ import {
   CELL_HUGETLB,
   CELL_I_MMAP,
   CELL_INODE,
+  CELL_KVM,
   CELL_MAP_CHANGING,
   CELL_MMAP_LOCK,
   CELL_PTL,
@@ -50,6 +51,12 @@ export const FOLIO_LOCK: LockClass = sleeping('folio lock', 48, CELL_FOLIO_LOCK,
 /** The VMAs that map a file. @linux i_mmap_rwsem */
 export const I_MMAP_LOCK: LockClass = sleeping('i_mmap lock', 50, CELL_I_MMAP);
 export const ANON_VMA_LOCK: LockClass = sleeping('anon_vma', 60, CELL_ANON_VMA, true);
+/** One finder of a cached guest page at a time. @linux gpc->refresh_lock */
+export const KVM_REFRESH_LOCK: LockClass = sleeping('gpc refresh', 4, CELL_KVM);
+/** A cached guest page: read while it is used. @linux gpc->lock */
+export const KVM_GPC_LOCK: LockClass = spinning('gpc lock', 64, CELL_KVM);
+/** The shadow entries of a VM: taken inside everything a change of page tables holds while it tells listeners. */
+export const KVM_MMU_LOCK: LockClass = spinning('kvm mmu_lock', 65, CELL_KVM);
 /** The lock of a PMD table, then of a PTE table; two of a kind in address order. */
 export const PMD_LOCK: LockClass = spinning('pmd lock', 70, CELL_PTL, true);
 export const PTE_LOCK: LockClass = spinning('pte lock', 71, CELL_PTL, true);
@@ -57,6 +64,7 @@ export const PTE_LOCK: LockClass = spinning('pte lock', 71, CELL_PTL, true);
 export const UFFD_QUEUE_LOCK: LockClass = spinning('uffd queue', 80, CELL_UFFD_QUEUE);
 
 export const LOCK_CLASSES: readonly LockClass[] = [
+  KVM_REFRESH_LOCK,
   FILE_LOCK,
   INODE_LOCK,
   MMAP_LOCK,
@@ -68,6 +76,8 @@ export const LOCK_CLASSES: readonly LockClass[] = [
   FOLIO_LOCK,
   I_MMAP_LOCK,
   ANON_VMA_LOCK,
+  KVM_GPC_LOCK,
+  KVM_MMU_LOCK,
   PMD_LOCK,
   PTE_LOCK,
   UFFD_QUEUE_LOCK,

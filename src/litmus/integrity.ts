@@ -3,6 +3,7 @@
 import { frameCensus } from '../kernel/check/frame-census.ts';
 import { runChecks, runStepChecks } from '../kernel/check/table.ts';
 import { fput } from '../kernel/fs/file.ts';
+import { dmaUnpin } from '../kernel/mm/dma-buffer.ts';
 import { mmput } from '../kernel/mm/exit-mmap.ts';
 import type { World } from '../kernel/world.ts';
 import type { Steps } from '../sched/op.ts';
@@ -27,13 +28,14 @@ export function teardown(run: RunState): void {
   const { world } = run;
   if (world.sched.threads.some((t) => t.held.length > 0)) return;
   world.setupTask = run.mainTask;
-  world.sched.runAlone(endAll(world));
+  world.sched.runAlone(endAll(run));
   const leaked = frameCensus(world);
   if (world.mappings.size > 0) throw new BrokenRule('leak', 'a file outlived all who had it open');
   if (leaked !== null) throw new BrokenRule('leak', leaked);
 }
 
-function* endAll(world: World): Steps<void> {
+function* endAll({ world, devices }: RunState): Steps<void> {
+  for (const device of devices) yield* dmaUnpin(device);
   for (const task of world.tasks) {
     for (const [fd] of [...task.files.entries()]) {
       const file = task.files.remove(fd);

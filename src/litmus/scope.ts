@@ -12,6 +12,12 @@ export interface Region {
   readonly process: string | null;
 }
 
+/** What set-up makes besides regions and files. */
+export interface Thing {
+  readonly kind: 'vm' | 'gpc' | 'device';
+  readonly slot: number;
+}
+
 /** One column: set-up, a thread, a forked child, or `finally`. Registers belong to one. */
 export interface Strand {
   readonly index: number;
@@ -37,6 +43,10 @@ export class Scope {
   readonly files: Map<string, number> = new Map();
   /** Which of them are memfds. */
   readonly memfds: Set<string> = new Set();
+  /** Names of what else set-up makes: virtual machines, caches of guest pages, devices. */
+  readonly things: Map<string, Thing> = new Map();
+  /** Strands that are vCPUs, and of which virtual machine. */
+  readonly vcpus: Map<number, number> = new Map();
   readonly strands: Strand[] = [];
   /** Processes besides the main one. */
   readonly processes: string[] = [];
@@ -110,6 +120,29 @@ export class Scope {
     const slot = this.files.size;
     this.files.set(name, slot);
     return slot;
+  }
+
+  /** @returns its slot among its kind */
+  addThing(kind: Thing['kind'], name: string, pos: Pos): number {
+    if (this.regions.has(name) || this.files.has(name) || this.things.has(name)) {
+      throw new LitmusError(`${name} is already the name of something`, pos, 'choose another');
+    }
+    const slot = [...this.things.values()].filter((t) => t.kind === kind).length;
+    this.things.set(name, { kind, slot });
+    return slot;
+  }
+
+  /** The slot of a thing. @param usage how one is made */
+  thing(kind: Thing['kind'], operand: Operand, usage: string): number {
+    const name = operand.kind === 'word' ? operand.name : '';
+    const found = this.things.get(name);
+    if (found?.kind === kind) return found.slot;
+    const names = [...this.things].filter(([, t]) => t.kind === kind).map(([n]) => n);
+    throw new LitmusError(
+      name === '' ? `the name of a ${kind} is wanted here` : `no ${kind} is called ${name}`,
+      operand.pos,
+      didYouMean(name, names, `one is made by: ${usage}`),
+    );
   }
 
   region(name: string, pos: Pos): Region {

@@ -1,6 +1,9 @@
 /** What one execution of a litmus test has besides its World: registers, descriptors, who runs which strand. */
 import { must } from '../base/assert.ts';
 import type { Task } from '../kernel/core/task.ts';
+import type { DmaBuffer } from '../kernel/mm/dma-buffer.ts';
+import type { Kvm, Vcpu } from '../kernel/virt/kvm/kvm.ts';
+import type { GfnToPfnCache } from '../kernel/virt/kvm/pfncache.ts';
 import type { World } from '../kernel/world.ts';
 import type { Thread } from '../sched/thread.ts';
 import type { Watcher } from './promise.ts';
@@ -16,6 +19,11 @@ export class RunState {
   readonly threads: (Thread | undefined)[] = [];
   /** The watchers of the promises that the file asks for. */
   readonly promises: Watcher[] = [];
+  /** Virtual machines, caches of guest pages and devices by their slots; vCPUs by strand. */
+  readonly vms: Kvm[] = [];
+  readonly gpcs: GfnToPfnCache[] = [];
+  readonly devices: DmaBuffer[] = [];
+  readonly vcpus: (Vcpu | undefined)[] = [];
   /** The process that set-up made. */
   readonly mainTask: Task;
   /** The first tasks of the other processes, by name. */

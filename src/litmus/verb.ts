@@ -50,6 +50,13 @@ function nameIn(usage: string): string {
   return usage.replace(/^\w+ = /, '').replace(/ .*/, '');
 }
 
+/** An operand that gives something its name. */
+export function nameOf(c: VerbContext, index: number, usage: string): Operand & { kind: 'word' } {
+  const operand = want(c, index, 'a name', usage);
+  if (operand.kind === 'word') return operand;
+  throw new LitmusError('a name is wanted here', operand.pos, usage);
+}
+
 /** Reads `word…` from `index` on as bits. */
 export function modes(
   c: VerbContext,

@@ -39,6 +39,8 @@ import {
 import { atMost, modes, numberOf, ownRange, type Verb, type VerbContext, want } from './verb.ts';
 
 import { compileFileRead, FILE_VERBS, namesMemfd } from './verbs-file.ts';
+import { GUP_VERBS } from './verbs-gup.ts';
+import { compileGuestLoad, compileGuestStore, isVcpu, KVM_VERBS } from './verbs-kvm.ts';
 import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
@@ -74,6 +76,8 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     compile: compileProcessMadvise,
   },
   ...FILE_VERBS,
+  ...KVM_VERBS,
+  ...GUP_VERBS,
   read: {
     usage: USAGE.read,
     compile: (c) => (namesMemfd(c) ? compileFileRead(c) : compileRead(c)),
@@ -88,6 +92,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
 };
 
 function compileLoad(c: VerbContext): Call {
+  if (isVcpu(c)) return compileGuestLoad(c, USAGE.load);
   const { start } = ownRange(c, want(c, 0, 'a page', USAGE.load));
   atMost(c, 1, USAGE.load);
   return function* (run, task) {
@@ -100,6 +105,7 @@ function compileLoad(c: VerbContext): Call {
 }
 
 function compileStore(c: VerbContext): Call {
+  if (isVcpu(c)) return compileGuestStore(c, USAGE.store);
   const { start } = ownRange(c, want(c, 0, 'a page', USAGE.store));
   const value = numberOf(c, want(c, 1, 'a value', USAGE.store));
   atMost(c, 2, USAGE.store);

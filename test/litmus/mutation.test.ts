@@ -46,6 +46,12 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-swap.slotStillCounted': 'swap-in-vs-reuse',
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
+  'without-vmscan.nobodyElse': 'poke-vs-pageout',
+  'without-move.notPinned': 's2-5-remap-moves-pinned-page',
+  'without-gup-fast.pteSameAfterRef': 'gup-fast-vs-dontneed',
+  'without-kvm.mmuStillValid': 'kvm-fault-vs-dontneed',
+  'without-kvm.cacheStillValid': 'kvm-cache-vs-dontneed',
+  'without-kvm.cacheValid': 'kvm-cache-use-vs-dontneed',
 };
 
 const ARGUED = argued();

@@ -17,8 +17,10 @@ import { enterWorld } from '../current.ts';
 import { AnonVma } from '../mm/anon-vma.ts';
 import { Vma } from '../mm/mm-types.ts';
 import { doMmap } from '../mm/mmap.ts';
+import { mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.ts';
 import { pteSlot } from '../mm/pgtable.ts';
 import { VM_NONE } from '../mm/vm-flags.ts';
+import { type Kvm, kvmCreateVm } from '../virt/kvm/kvm.ts';
 import { frameCensus } from './frame-census.ts';
 import { peekPte } from './page-tables.ts';
 import { CHECKS, runStepChecks } from './table.ts';
@@ -51,6 +53,13 @@ function scene() {
   return { k, a, child, frames, mm, shared, own, slot, shmem, file };
 }
 type Scene = ReturnType<typeof scene>;
+
+/** A virtual machine whose first page is the shared one. */
+function guest(s: Scene): Kvm {
+  const kvm = s.k.run(kvmCreateVm(0, 'V', s.mm));
+  kvm.addSlot(s.a, 2);
+  return kvm;
+}
 
 const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
   ['mapcount', /has mapcount 3 and is mapped by 2/, (s) => s.frames.addMapcount(s.shared, 1)],
@@ -151,6 +160,29 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
       const swap = must(s.k.world.swap, 'swap device');
       swap.cache.set(1, s.own);
       swap.used++;
+    },
+  ],
+  [
+    'notify',
+    /a shadow entry of V maps 0x[0-9a-f]+ of mm 1 to frame \d+, which is not there/,
+    (s) => {
+      guest(s).sptes.set(0, { pfn: s.own, write: false });
+    },
+  ],
+  [
+    'notify',
+    /a shadow entry of V may write 0x[0-9a-f]+ of mm 1/,
+    (s) => {
+      guest(s).sptes.set(0, { pfn: s.shared, write: true });
+    },
+  ],
+  [
+    'notify',
+    /a shadow entry of V still reaches 0x[0-9a-f]+ of mm 1 although its invalidation has begun/,
+    (s) => {
+      const kvm = guest(s);
+      s.k.run(mmuNotifierInvalidateRangeStart(s.mm, 'clear', s.a, s.a + 4096));
+      kvm.sptes.set(0, { pfn: s.shared, write: false });
     },
   ],
   [

@@ -14,6 +14,7 @@ import {
   CELL_ANON_VMA,
   CELL_CACHE,
   CELL_I_MMAP,
+  CELL_KVM,
   CELL_MMAP_LOCK,
   CELL_SWAP,
   CELL_TLB_PENDING,
@@ -27,6 +28,7 @@ import * as anonVma from './anon-vma.ts';
 import * as entriesInVmas from './entries-in-vmas.ts';
 import * as fileRmap from './file-rmap.ts';
 import * as mapcount from './mapcount.ts';
+import * as notify from './notify.ts';
 import * as rmap from './rmap.ts';
 import * as swap from './swap.ts';
 import * as tlb from './tlb.ts';
@@ -58,6 +60,7 @@ export const CHECKS: readonly Row[] = [
   row(rmap, CELL_PTE, CELL_FOLIO, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(fileRmap, CELL_PTE, CELL_FOLIO, CELL_CACHE, CELL_I_MMAP, CELL_VMA, CELL_MMAP_LOCK),
   row(swap, CELL_PTE, CELL_SWAP),
+  row(notify, CELL_PTE, CELL_KVM),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(vmaTree, CELL_VMA, CELL_VMA_TREE),
   row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),

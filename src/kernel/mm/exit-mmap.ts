@@ -11,6 +11,7 @@ import { hugetlbVmaClose } from './hugetlb-vma.ts';
 import type { Mm } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import { mmuNotifierDestroy, mmuNotifierRelease } from './mmu-notifier.ts';
 import { detachVma } from './vma.ts';
 import { freePgd, freePgtables, unmapPageRange } from './zap.ts';
 
@@ -27,6 +28,7 @@ export function* mmput(mm: Mm): Steps<void> {
  * finding no users. Requires: no users left, no lock. @linux exit_mmap
  */
 export function* exitMmap(mm: Mm): Steps<void> {
+  yield* mmuNotifierRelease(mm);
   yield* mmapWriteLock(mm);
   const vmas = [...mm.vmas];
   const tlb = tlbGatherMmu(mm);
@@ -47,6 +49,7 @@ export function* exitMmap(mm: Mm): Steps<void> {
     hugetlbVmaClose(vma);
     if (vma.file !== null) yield* fput(world.current, vma.file);
   }
+  mmuNotifierDestroy(mm);
   freePgd(mm);
   mmapWriteUnlock(mm);
   world.mms.delete(mm);

@@ -51,6 +51,7 @@ import { linkFileVma } from './filemap.ts';
 import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import {
@@ -149,6 +150,9 @@ function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
 export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
   if (!vmaNeedsCopy(dst, src)) return 0;
   const cow = isCowMapping(src.flags);
+  const range = cow
+    ? yield* mmuNotifierInvalidateRangeStart(src.mm, 'protection-page', src.start, src.end)
+    : null;
   if (cow) bumpWriteProtectSeq(src.mm);
   let result = 0;
   let address = skipMissing(src.mm, src.start, src.end);
@@ -158,6 +162,7 @@ export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
     address = skipMissing(src.mm, next, src.end);
   }
   if (cow) bumpWriteProtectSeq(src.mm);
+  yield* mmuNotifierInvalidateRangeEnd(range);
   return result;
 }
 

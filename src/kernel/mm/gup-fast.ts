@@ -68,10 +68,14 @@ export function* getUserPagesFast(
 }
 
 /** Whether fork has write-protected, or is write-protecting, pages that were being pinned. */
-export const noForkMeanwhile = seam('gup-fast.noForkMeanwhile', (mm: Mm, seq: number): boolean => {
-  sched.touch(mm.writeProtectCell, READ);
-  return mm.writeProtectSeq === seq;
-});
+export const noForkMeanwhile = seam(
+  'gup-fast.noForkMeanwhile',
+  (mm: Mm, seq: number): boolean => {
+    sched.touch(mm.writeProtectCell, READ);
+    return mm.writeProtectSeq === seq;
+  },
+  'GUP-fast: chk write_protect_seq: fork may have looked for pins before this one was there, and shared the page',
+);
 
 /** @linux gup_fast */
 function* gupFast(mm: Mm, start: Vaddr, end: Vaddr, flags: FollFlags): Steps<Pfn[]> {
@@ -102,11 +106,13 @@ function* gupFast(mm: Mm, start: Vaddr, end: Vaddr, flags: FollFlags): Steps<Pfn
 export const pmdSameAfterRef = seam(
   'gup-fast.pmdSameAfterRef',
   (pmd: number, before: Pte): boolean => getPte(pmd) === before,
+  'GUP-fast: chk PMD same: the table may have been taken out of the tree, and what it says counts no more',
 );
 /** After the reference was taken: does the entry still map the frame? */
 export const pteSameAfterRef = seam(
   'gup-fast.pteSameAfterRef',
   (slot: number, before: Pte): boolean => getPte(slot) === before,
+  'GUP-fast: chk PTE same: the page may have been unmapped and freed, and the frame be somebody else’s',
 );
 
 /** @returns the frame with what the flags ask for, or 0. Requires: an RCU section. @linux gup_fast_pte_range */

@@ -157,21 +157,24 @@ export function* getUserPagesUnlocked(
 function* gupLoop(gup: Gup, start: Vaddr, count: number, flags: FollFlags): Steps<number> {
   const { mm, pages } = gup;
   const end = start + count * PAGE_SIZE;
+  let how = flags;
   for (let address = start; address < end; ) {
     const vma = vmaLookup(mm, address);
     if (vma === null) return -EFAULT;
     const refused = checkVmaFlags(vma, flags);
     if (refused !== 0) return refused;
-    const got = yield* followPageInVma(vma, address, flags);
+    const got = yield* followPageInVma(vma, address, how);
     if (got > 0) {
       pages.push(got as Pfn);
       address += PAGE_SIZE;
+      how = flags;
       continue;
     }
     if (killed()) return -EINTR;
     if (got === NOT_ALLOWED) return -EFAULT;
-    const error = yield* faultinPage(gup, vma, address, flags, got === MUST_UNSHARE);
+    const error = yield* faultinPage(gup, vma, address, how, got === MUST_UNSHARE);
     if (error !== 0 || !gup.locked) return error;
+    how = flagsAfterFault(vma, how);
   }
   return 0;
 }
@@ -251,6 +254,12 @@ export const gupMustUnshare = seam(
     }
     return !frames.hasFlag(pfn, PG_ANON_EXCLUSIVE);
   },
+);
+
+/** With what the page is looked for after a fault. Before 4.9 a forced write that had its copy no longer looked for one. */
+export const flagsAfterFault = seam(
+  'gup.flagsAfterFault',
+  (_vma: Vma, flags: FollFlags): FollFlags => flags,
 );
 
 /** @returns 0: look again (unless mmap_lock is gone); a negative errno. Requires: mmap_lock. @linux faultin_page */

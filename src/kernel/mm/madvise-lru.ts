@@ -32,6 +32,7 @@ import { world } from '../current.ts';
 import { folioCouldLock } from './folio-lock.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import type { MmuGather } from './mmu-gather.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { pmdAddrEnd, ptLockOf, skipMissing } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
 import { folioRemoveRmap } from './rmap.ts';
@@ -43,8 +44,10 @@ import { pageoutFolio } from './vmscan.ts';
 type Change = (tlb: MmuGather, vma: Vma, pte: Pte) => Pte;
 
 /** MADV_FREE: clean pages from now on may vanish. Poison is forgotten, guards and write protection are kept. */
-export function freeRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
-  return eachTable(tlb, vma, start, end, freePte);
+export function* freeRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  const range = yield* mmuNotifierInvalidateRangeStart(vma.mm, 'clear', start, end);
+  yield* eachTable(tlb, vma, start, end, freePte);
+  yield* mmuNotifierInvalidateRangeEnd(range);
 }
 
 /** MADV_COLD: pages that only this mapping has were not used lately. */
@@ -61,7 +64,9 @@ export function* pageoutRange(tlb: MmuGather, vma: Vma, start: Vaddr, end: Vaddr
     const next = pmdAddrEnd(address, end);
     const picked: Pfn[] = [];
     const pick: Change = (gather, area, pte) => pageoutPte(gather, area, pte, picked);
+    const range = yield* mmuNotifierInvalidateRangeStart(vma.mm, 'clear', address, next);
     yield* eachTable(tlb, vma, address, next, pick);
+    yield* mmuNotifierInvalidateRangeEnd(range);
     for (const pfn of picked) yield* pageoutFolio(pfn);
     address = skipMissing(vma.mm, next, end);
   }

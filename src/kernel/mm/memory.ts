@@ -47,6 +47,7 @@ import { hugetlbFault } from './hugetlb-fault.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 import { pteSlot, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
@@ -329,6 +330,12 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
   if (special) frames.zero(fresh);
   else frames.copy(fresh, old);
 
+  const range = yield* mmuNotifierInvalidateRangeStart(
+    vma.mm,
+    'clear',
+    vmf.address,
+    vmf.address + PAGE_SIZE,
+  );
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
   const same = tableStillThere(vmf.pmd, slot) && slotSameAfterCopy(vmf);
@@ -340,6 +347,7 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
     if (!special) folioRemoveRmap(old, vma);
   }
   unlock(ptl);
+  yield* mmuNotifierInvalidateRangeEnd(range);
   if (!same) frames.put(fresh, world.owner());
   if (special) return VM_FAULT_NONE;
   if (sched.wants()) yield* access('drop old page', refcountCell(old), ADD);

@@ -11,6 +11,7 @@ import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { MMAP_LOCK, VMA_LOCK } from '../lock-classes.ts';
 import type { AnonVma, AnonVmaChain } from './anon-vma.ts';
 import type { HugetlbVma } from './hugetlb-vma.ts';
+import type { MmuNotifierSubscriptions } from './mmu-notifier.ts';
 import type { VmFlags } from './vm-flags.ts';
 import { VmaTree } from './vma-tree.ts';
 
@@ -100,6 +101,8 @@ export class Mm {
   /** Accesses that faulted and are not done yet, but for those that wait for user space. */
   accessesDue = 0;
   readonly accessesDueCell: Cell;
+  /** Who else maps it; null: nobody ever did. Set under mmap_lock for writing. */
+  notifiers: MmuNotifierSubscriptions | null = null;
   /** VMAs write-locked until mmap_lock is released. Protected by mmap_lock for writing. */
   readonly writeLocked: Vma[] = [];
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };

@@ -27,6 +27,7 @@ import { vmaHasUffdWithoutEventRemap } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { lockMapping } from './filemap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import {
   allocPmd,
   allocPte,
@@ -81,6 +82,7 @@ export function* movePageTables(move: PagetableMove): Steps<number> {
   const { mm } = old;
   const end = move.from + length;
   const distance = move.to - move.from;
+  const range = yield* mmuNotifierInvalidateRangeStart(mm, 'unmap', move.from, end);
   let address = move.from - realigned(move);
   while (address < end) {
     address = skipMissing(mm, address, end);
@@ -92,6 +94,7 @@ export function* movePageTables(move: PagetableMove): Steps<number> {
     if (!(yield* moveTable(move, address, address + distance, next - address))) break;
     address = next;
   }
+  yield* mmuNotifierInvalidateRangeEnd(range);
   yield* flushAfterMove(mm, move.from, end);
   return Math.max(0, Math.min(address, end) - move.from);
 }

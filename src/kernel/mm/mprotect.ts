@@ -53,6 +53,7 @@ import { type Seam, seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { pageProt, vmPageProtWrite } from './page-prot.ts';
 import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
 import { populateForWriting } from './populate.ts';
@@ -251,14 +252,19 @@ export function* changeProtectionRange(
   const { mm } = vma;
   const marks = change.uffdWp === true && wpUsesMarkers(vma, change);
   let changed = 0;
+  const range = yield* mmuNotifierInvalidateRangeStart(mm, 'protection-vma', start, end);
   tlb.walked(start, end);
   let address = marks ? start : skipMissing(mm, start, end);
   while (address < end) {
     const next = pmdAddrEnd(address, end);
-    if (marks && (yield* allocPte(mm, address)) === -1) return -ENOMEM;
+    if (marks && (yield* allocPte(mm, address)) === -1) {
+      changed = -ENOMEM;
+      break;
+    }
     changed += yield* changePteRange(tlb, vma, address, next, change, marks);
     address = marks ? next : skipMissing(mm, next, end);
   }
+  yield* mmuNotifierInvalidateRangeEnd(range);
   return changed;
 }
 

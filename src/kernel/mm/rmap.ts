@@ -20,6 +20,7 @@ import { sched } from '../../sched/current.ts';
 import { lockRead, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
+import { seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 
 /** The place of an address in its VMA's anon_vma or file, in pages. @linux linear_page_index */
@@ -68,6 +69,13 @@ export function folioAddSwappedAnonRmap(
   vma.mm.rss.anon++;
 }
 
+/** Whether a device may have the page that fork is about to share. Before 5.9 nobody asked. @linux page_needs_cow_for_dma */
+export const pinnedOnFork = seam(
+  'rmap.pinnedOnFork',
+  (pfn: Pfn, src: Vma): boolean =>
+    src.mm.hasPinned && machine.frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS,
+);
+
 /**
  * Adds a forked child's mapping of the parent's folio, which is exclusive to nobody from now on.
  * @returns false when the page may be pinned for DMA: the parent keeps it and the child needs a copy
@@ -76,7 +84,7 @@ export function folioAddSwappedAnonRmap(
 export function folioTryDupAnonRmap(pfn: Pfn, dst: Vma, src: Vma): boolean {
   const { frames } = machine;
   if (frames.hasFlag(pfn, PG_ANON_EXCLUSIVE)) {
-    if (src.mm.hasPinned && frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return false;
+    if (pinnedOnFork(pfn, src)) return false;
     frames.clearFlag(pfn, PG_ANON_EXCLUSIVE);
   }
   frames.get(pfn);

@@ -3,6 +3,7 @@
  * the other. @linux mm/userfaultfd.c uffd_move_lock, validate_move_areas
  */
 
+import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { takeRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { ErrnoRow } from '../errno-row.ts';
@@ -18,6 +19,7 @@ import {
   vmaEndRead,
   vmaLookup,
 } from './mmap-lock.ts';
+import { type MmuNotifierRange, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { pageProt } from './page-prot.ts';
 import { fillLocksVma, isVma, lockDst, unlockDst } from './userfaultfd.ts';
 import {
@@ -52,6 +54,21 @@ export interface Areas {
 export const lockSrc = seam(
   'move.lockSrc',
   (mm: Mm, address: Vaddr): Steps<Vma | null> => lockVmaUnderRcu(mm, address),
+);
+
+/** Where listeners are told: before the page tables are mapped, where one may still sleep. @linux move_pages_ptes */
+export const notifyBeforeMove = seam(
+  'move.notifyBeforeMove',
+  (mm: Mm, src: Vaddr): Steps<MmuNotifierRange | null> =>
+    mmuNotifierInvalidateRangeStart(mm, 'clear', src, src + PAGE_SIZE),
+);
+
+/** Where the proposal of 2023 told them: with the page tables mapped. Today: nothing. */
+export const notifyInsideMove = seam(
+  'move.notifyInsideMove',
+  function* (_mm: Mm, _src: Vaddr): Steps<MmuNotifierRange | null> {
+    return null;
+  },
 );
 
 /** @linux uffd_move_lock */

@@ -51,6 +51,7 @@ import { seam } from '../seam.ts';
 import { folioLock, folioTrylock, folioUnlock } from './folio-lock.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import { mmuNotifierInvalidateRangeEnd } from './mmu-notifier.ts';
 import { mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
@@ -65,6 +66,8 @@ import {
   moveLock,
   moveNotChanging,
   moveUnlock,
+  notifyBeforeMove,
+  notifyInsideMove,
 } from './userfaultfd-move-lock.ts';
 import { has, VM_UFFD_WP } from './vm-flags.ts';
 
@@ -109,12 +112,12 @@ function* movePage(areas: Areas, dst: Vaddr, src: Vaddr, mode: number): Steps<Mo
   const pmd = pmdSlot(mm, src);
   if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
   if ((yield* allocPte(mm, src)) < 0 || (yield* allocPte(mm, dst)) < 0) return MOVE_ERRNOS.noMemory;
-  // The notifier hears of the whole range here, before anything that must not sleep.
+  const range = yield* notifyBeforeMove(mm, src);
   const hold: { folio: Held | null } = { folio: null };
-  for (;;) {
-    const result = yield* moveSlot(areas, dst, src, holes, hold);
-    if (result !== 'blocked') return result;
-  }
+  let result: Moved | 'blocked' = 'blocked';
+  while (result === 'blocked') result = yield* moveSlot(areas, dst, src, holes, hold);
+  yield* mmuNotifierInvalidateRangeEnd(range);
+  return result;
 }
 
 /**
@@ -130,14 +133,17 @@ function* moveSlot(
 ): Steps<Moved | 'blocked'> {
   const { mm } = areas.src;
   world.rcu.readLock();
+  const range = yield* notifyInsideMove(mm, src);
   const to = yield* peekSlot(mm, dst);
   const from = to !== null && pteNone(to.pte) ? yield* peekSlot(mm, src) : null;
   let result: Moved | 'blocked' = 'again';
   if (to !== null && !pteNone(to.pte)) result = MOVE_ERRNOS.exists;
   else if (to !== null && from !== null) result = yield* moveEntry(areas, to, from, holes, hold);
-  if (result === 'blocked') return result;
-  world.rcu.readUnlock();
-  release(hold);
+  if (result !== 'blocked') {
+    world.rcu.readUnlock();
+    release(hold);
+  }
+  yield* mmuNotifierInvalidateRangeEnd(range);
   return result;
 }
 

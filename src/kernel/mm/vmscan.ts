@@ -47,6 +47,7 @@ import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
 import { isPoisoned } from './hwpoison.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { ptLockOf } from './pgtable.ts';
 import { pteOffsetMapLock } from './pte-offset-map.ts';
 import { folioMarkDirty, folioRemoveRmap, type RmapPlace, rmapPlaces } from './rmap.ts';
@@ -147,16 +148,28 @@ function* tryToUnmap(pfn: Pfn): Steps<void> {
   yield* lockRead(anonVma.root.lock);
   for (const place of rmapPlaces(pfn)) {
     if (has(place.vma.flags, VM_LOCKED)) break;
-    // Nothing keeps the address space from ending meanwhile: RCU keeps its tables.
-    world.rcu.readLock();
-    const slot = yield* pteOffsetMapLock(place.vma.mm, place.address);
-    if (slot >= 0) {
-      unmapOne(pfn, place, slot);
-      unlock(ptLockOf(slot));
-    }
-    world.rcu.readUnlock();
+    yield* unmapPlace(pfn, place, unmapOne);
   }
   unlockRead(anonVma.root.lock);
+}
+
+/** Nothing keeps the address space from ending meanwhile: RCU keeps its tables. */
+function* unmapPlace(
+  pfn: Pfn,
+  place: RmapPlace,
+  unmap: (pfn: Pfn, place: RmapPlace, slot: number) => void,
+): Steps<void> {
+  const { mm } = place.vma;
+  const { address } = place;
+  const range = yield* mmuNotifierInvalidateRangeStart(mm, 'clear', address, address + PAGE_SIZE);
+  world.rcu.readLock();
+  const slot = yield* pteOffsetMapLock(mm, address);
+  if (slot >= 0) {
+    unmap(pfn, place, slot);
+    unlock(ptLockOf(slot));
+  }
+  world.rcu.readUnlock();
+  yield* mmuNotifierInvalidateRangeEnd(range);
 }
 
 /** The same for a page of a file: the slots become empty, or remember write protection. Requires: the folio lock. */
@@ -168,13 +181,7 @@ function* tryToUnmapFile(pfn: Pfn, mapping: AddressSpace): Steps<void> {
     const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
     if (!vma.contains(address)) continue;
     if (has(vma.flags, VM_LOCKED)) break;
-    world.rcu.readLock();
-    const slot = yield* pteOffsetMapLock(vma.mm, address);
-    if (slot >= 0) {
-      unmapFileOne(pfn, { vma, address }, slot);
-      unlock(ptLockOf(slot));
-    }
-    world.rcu.readUnlock();
+    yield* unmapPlace(pfn, { vma, address }, unmapFileOne);
   }
   unlockRead(mapping.iMmapLock);
 }

@@ -32,6 +32,7 @@ import type { Steps } from '../../sched/op.ts';
 import { seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import {
   freeTable,
   pmdAddrEnd,
@@ -84,7 +85,8 @@ export function* unmapPageRange(
   end: Vaddr,
   details: ZapDetails,
 ): Steps<void> {
-  const { mm } = vma;
+  const { mm } = tlb;
+  const range = yield* mmuNotifierInvalidateRangeStart(mm, 'unmap', start, end);
   tlb.walked(start, end);
   let address = skipMissing(mm, start, end);
   while (address < end) {
@@ -93,6 +95,7 @@ export function* unmapPageRange(
     yield* zapPteRange(tlb, vma, address, next, details);
     address = skipMissing(mm, next, end);
   }
+  yield* mmuNotifierInvalidateRangeEnd(range);
 }
 
 /** Under the page-table lock: does the PMD entry still lead to the table? @linux pte_offset_map_lock */

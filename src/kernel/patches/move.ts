@@ -1,18 +1,26 @@
 /** UFFDIO_MOVE: historical bugs, a proposed fix, and what the UFFDIO_REMAP of September 2023 did differently. */
+
+import { assert } from '../../base/assert.ts';
 import { machine } from '../../machine/current.ts';
+import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { access } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { lockRead } from '../../sched/lock.ts';
 import { vmaEndRead } from '../mm/mmap-lock.ts';
 import {
+  mmuNotifierInvalidateRangeStart,
+  mmuNotifierInvalidateRangeStartNonblock,
+} from '../mm/mmu-notifier.ts';
+import {
   dropsPinEarly,
   keepsUffdWp,
   movable,
+  notPinned,
   srcSameAfterLock,
   stillMovable,
   unmapsBeforeBlocking,
 } from '../mm/userfaultfd-move.ts';
-import { lockSrc } from '../mm/userfaultfd-move-lock.ts';
+import { lockSrc, notifyBeforeMove, notifyInsideMove } from '../mm/userfaultfd-move-lock.ts';
 import { override, type Patch } from '../seam.ts';
 
 const REMAP = '[PATCH 2/3] userfaultfd: UFFDIO_REMAP uABI, 2023-09-14';
@@ -82,6 +90,60 @@ export const remapEstimatedSharers: Patch = {
   ],
 };
 
+export const moveTellsWithoutWaiting: Patch = {
+  name: 'move-tells-without-waiting',
+  title: 'UFFDIO_MOVE tells MMU notifiers with page tables mapped, and waits for nobody',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [
+    override(
+      notifyBeforeMove,
+      () =>
+        function* () {
+          return null;
+        },
+    ),
+    override(
+      notifyInsideMove,
+      () =>
+        function* (mm, src) {
+          const end = src + PAGE_SIZE;
+          const range = yield* mmuNotifierInvalidateRangeStartNonblock(mm, 'clear', src, end);
+          assert(typeof range !== 'number', 'a listener would have to wait');
+          return range;
+        },
+    ),
+  ],
+};
+
+export const moveTellsInAtomic: Patch = {
+  name: 'move-tells-in-atomic',
+  title: 'UFFDIO_MOVE tells MMU notifiers, and waits for them, with page tables mapped under RCU',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [
+    override(
+      notifyBeforeMove,
+      () =>
+        function* () {
+          return null;
+        },
+    ),
+    override(
+      notifyInsideMove,
+      () => (mm, src) => mmuNotifierInvalidateRangeStart(mm, 'clear', src, src + PAGE_SIZE),
+    ),
+  ],
+};
+
+export const remapIgnoresPins: Patch = {
+  name: 'remap-ignores-pins',
+  title: 'a page moves although a device has it',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [override(notPinned, () => () => true)],
+};
+
 /** All of them, for the table. */
 export const MOVE_PATCHES: readonly Patch[] = [
   moveBlocksOnSrc,
@@ -90,4 +152,7 @@ export const MOVE_PATCHES: readonly Patch[] = [
   remapNoRecheck,
   remapEarlyPut,
   remapEstimatedSharers,
+  moveTellsWithoutWaiting,
+  moveTellsInAtomic,
+  remapIgnoresPins,
 ];

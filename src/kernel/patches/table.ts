@@ -22,6 +22,7 @@ import {
   secondHandshakeEarly,
 } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
+import { GUP_PATCHES } from './gup.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { MOVE_PATCHES } from './move.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
@@ -82,6 +83,7 @@ export const PATCHES: readonly Patch[] = [
   noPteMarkers,
   punchDropsMarkers,
   ...MOVE_PATCHES,
+  ...GUP_PATCHES,
   ...SOFT_DIRTY_PATCHES,
   ...UFFD_WP_PATCHES,
 ];

@@ -6,7 +6,7 @@
  */
 import { machine } from '../../../machine/current.ts';
 import { GUP_PIN_COUNTING_BIAS, PG_ANON } from '../../../machine/frames.ts';
-import { PAGE_SIZE } from '../../../machine/geometry.ts';
+import { PAGE_SIZE, TASK_SIZE } from '../../../machine/geometry.ts';
 import {
   PTE_SOFT_DIRTY,
   PTE_WRITE,
@@ -24,6 +24,11 @@ import type { Steps } from '../../../sched/op.ts';
 import { EINVAL, ESRCH } from '../../../uapi/errno.ts';
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../../mm/mmap-lock.ts';
+import {
+  type MmuNotifierRange,
+  mmuNotifierInvalidateRangeEnd,
+  mmuNotifierInvalidateRangeStart,
+} from '../../mm/mmu-notifier.ts';
 import { pmdAddrEnd, ptLockOf, skipMissing } from '../../mm/pgtable.ts';
 import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
 import { softDirtyBit } from '../../mm/soft-dirty.ts';
@@ -62,9 +67,11 @@ export function* clearRefs(mm: Mm, type: number): Steps<void> {
     return;
   }
   const softDirty = type === CLEAR_REFS_SOFT_DIRTY;
+  let range: MmuNotifierRange | null = null;
   if (softDirty) {
     for (const vma of mm.vmas) yield* forgetNew(vma);
     incTlbFlushPending(mm);
+    range = yield* mmuNotifierInvalidateRangeStart(mm, 'soft-dirty', 0, TASK_SIZE);
   }
   for (const vma of mm.vmas) {
     if (has(vma.flags, VM_PFNMAP)) continue;
@@ -73,6 +80,7 @@ export function* clearRefs(mm: Mm, type: number): Steps<void> {
     yield* walk(vma, softDirty);
   }
   if (softDirty) {
+    yield* mmuNotifierInvalidateRangeEnd(range);
     yield* flushCleared(mm);
     decTlbFlushPending(mm);
   }

@@ -48,6 +48,10 @@ import { world } from '../../current.ts';
 import { type ErrnoRow, errnoTable, fail } from '../../errno-row.ts';
 import type { Mm, Vaddr, Vma } from '../../mm/mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from '../../mm/mmap-lock.ts';
+import {
+  mmuNotifierInvalidateRangeEnd,
+  mmuNotifierInvalidateRangeStart,
+} from '../../mm/mmu-notifier.ts';
 import { changeProtection } from '../../mm/mprotect.ts';
 import { mkUffdWp } from '../../mm/page-prot.ts';
 import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
@@ -152,14 +156,26 @@ function* scanRange(scan: Scan, start: Vaddr, end: Vaddr): Steps<ErrnoRow | null
     if (!async && (scan.arg.flags & PM_SCAN_WP_MATCHING) !== 0) continue;
     const from = Math.max(start, vma.start);
     const to = Math.min(end, vma.end);
-    for (let address = from; address < to; ) {
-      const next = pmdAddrEnd(address, to);
-      const error = yield* scanTable(scan, vma, address, next);
-      if (error !== null || scan.stopped >= 0) return error;
-      address = next;
-    }
+    const error = yield* scanVma(scan, vma, from, to);
+    if (error !== null || scan.stopped >= 0) return error;
   }
   return null;
+}
+
+/** Differs from Linux: listeners hear of each mapping by itself, not once of the whole range. */
+function* scanVma(scan: Scan, vma: Vma, start: Vaddr, end: Vaddr): Steps<ErrnoRow | null> {
+  const protect = (scan.arg.flags & PM_SCAN_WP_MATCHING) !== 0;
+  const range = protect
+    ? yield* mmuNotifierInvalidateRangeStart(scan.mm, 'protection-vma', start, end)
+    : null;
+  let error: ErrnoRow | null = null;
+  for (let address = start; address < end && error === null && scan.stopped < 0; ) {
+    const next = pmdAddrEnd(address, end);
+    error = yield* scanTable(scan, vma, address, next);
+    address = next;
+  }
+  yield* mmuNotifierInvalidateRangeEnd(range);
+  return error;
 }
 
 /**
