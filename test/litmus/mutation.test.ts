@@ -47,6 +47,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
   'without-vmscan.nobodyElse': 'poke-vs-pageout',
+  'without-migrate.nobodyElse': 'poke-vs-migrate',
   'without-move.notPinned': 's2-5-remap-moves-pinned-page',
   'without-gup-fast.pteSameAfterRef': 'gup-fast-vs-dontneed',
   'without-kvm.mmuStillValid': 'kvm-fault-vs-dontneed',

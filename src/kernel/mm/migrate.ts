@@ -113,7 +113,7 @@ export function* migrateFolio(pfn: Pfn, retire: ((old: Pfn) => void) | null = nu
   const moved = frames.mapcount(pfn) === 0 && nobodyElseMigrating(pfn);
   if (moved) takeOver(pfn, fresh);
   const now = moved ? fresh : pfn;
-  yield* rmapWalk(now, (place, slot) => fromMigrationEntry(pfn, now, place, slot));
+  yield* rmapWalk(now, (place, slot) => fromMigrationEntry(pfn, now, place, slot), false);
   folioUnlockPut(fresh);
   folioUnlock(pfn);
   if (moved && retire !== null) retire(pfn);

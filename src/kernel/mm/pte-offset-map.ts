@@ -5,7 +5,7 @@
 import { machine } from '../../machine/current.ts';
 import { mkTable, pteIsTable } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
-import { lock, unlock } from '../../sched/lock.ts';
+import { lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { pmdSlot, pteSlotIn, ptLockOf } from './pgtable.ts';
@@ -34,4 +34,15 @@ export function* pteOffsetMapLock(mm: Mm, address: Vaddr): Steps<number> {
   if (getPte(pmd) === word) return slot;
   unlock(ptl);
   return -1;
+}
+
+/** The page-table locks of two slots in the order of their tables: one step. @returns what releases them. @linux double_pt_lock */
+export function* doublePtLock(a: number, b: number): Steps<() => void> {
+  const [low, high] = a < b ? [ptLockOf(a), ptLockOf(b)] : [ptLockOf(b), ptLockOf(a)];
+  yield* lock(low);
+  if (high !== low) take(high);
+  return () => {
+    if (high !== low) unlock(high);
+    unlock(low);
+  };
 }

@@ -40,7 +40,7 @@ import { getPte, setPte } from '../../machine/tables.ts';
 import { pause } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { type Lock, lock, lockRead, take, tryLock, unlock, unlockRead } from '../../sched/lock.ts';
+import { type Lock, lock, lockRead, tryLock, unlock, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES } from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
@@ -54,7 +54,7 @@ import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd } from './mmu-notifier.ts';
 import { mkUffdWp, pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
-import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
+import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
 import { softDirtyBit } from './soft-dirty.ts';
 import { folioSwapOffset, isSwapCached, swapCacheGetFolio } from './swapfile.ts';
@@ -294,7 +294,7 @@ function* movePresent(
 ): Steps<Moved> {
   const { mm } = areas.src;
   const { pfn } = folio;
-  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   let result: Moved = 'again';
   if (tablesSame(mm, to, from) && slotsSame(to, from)) {
     result = stillMovable(pfn) ? 'moved' : MOVE_ERRNOS.notExclusive;
@@ -354,7 +354,7 @@ function* moveSwap(
   }
   const { folio } = hold;
   if (folio !== null && folioSwapOffset(folio.pfn) !== offset) return 'again';
-  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   const same =
     tablesSame(areas.src.mm, to, from) &&
     slotsSame(to, from) &&
@@ -374,7 +374,7 @@ function* moveSwap(
 /** Nobody's page needs no pin: the destination gets the zero page too. @linux move_zeropage_pte */
 function* moveZeroPage(areas: Areas, to: Slot, from: Slot): Steps<Moved> {
   const { mm } = areas.src;
-  const unlockBoth = yield* lockBoth(to.slot, from.slot);
+  const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   const same = tablesSame(mm, to, from) && slotsSame(to, from);
   if (same) {
     setPte(from.slot, PTE_NONE);
@@ -383,17 +383,6 @@ function* moveZeroPage(areas: Areas, to: Slot, from: Slot): Steps<Moved> {
   }
   unlockBoth();
   return same ? 'moved' : 'again';
-}
-
-/** Two page-table locks in the order of their tables: one step. @linux double_pt_lock */
-function* lockBoth(a: number, b: number): Steps<() => void> {
-  const [low, high] = a < b ? [ptLockOf(a), ptLockOf(b)] : [ptLockOf(b), ptLockOf(a)];
-  yield* lock(low);
-  if (high !== low) take(high);
-  return () => {
-    if (high !== low) unlock(high);
-    unlock(low);
-  };
 }
 
 function release(hold: { folio: Held | null }): void {
