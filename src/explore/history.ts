@@ -33,15 +33,15 @@ export class History {
   /** Per event: where its accesses begin; they end where the next event's begin. */
   from: Int32Array<ArrayBuffer> = new Int32Array(1);
   /** Per access: interned cell and kind. */
-  access: Int32Array<ArrayBuffer> = new Int32Array(64);
+  access: Int32Array<ArrayBuffer> = new Int32Array(512);
   /** Per access: the entry as the scheduler gave it. */
-  #raw = new Float64Array(64);
+  #raw = new Float64Array(512);
   /** Per access: the one before on the same cell, or -1, and the depth of its event. */
-  #before = new Int32Array(64);
-  #depthOf = new Int32Array(64);
+  #before = new Int32Array(512);
+  #depthOf = new Int32Array(512);
   /** Per cell: the latest access, and the kinds it was ever touched with. */
-  #latest = new Int32Array(64).fill(-1);
-  #kinds = new Int32Array(64);
+  #latest = new Int32Array(256).fill(-1);
+  #kinds = new Int32Array(256);
   readonly #cells = new Map<number, number>();
   readonly #entries = new Map<number, number>();
   /** Accesses that are the ends of threads. */

@@ -7,7 +7,6 @@ import type { Task } from '../kernel/core/task.ts';
 import { enterWorld } from '../kernel/current.ts';
 import { World } from '../kernel/world.ts';
 import { enterSched } from '../sched/current.ts';
-import type { Steps } from '../sched/op.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
 import { spawnActor } from './adversary.ts';
@@ -226,7 +225,7 @@ export class LitmusExecution implements Execution<Outcome> {
     sched.idle = this.#idle;
     sched.exploring = false;
     run.mainTask.mm?.harts.add(0);
-    const thread = sched.spawn('finally', finalBody(code, run));
+    const thread = sched.spawn('finally', code(run, run.mainTask));
     world.taskOfThread.set(thread.id, run.mainTask);
     run.threads[this.#compiled.scope.last.index] = thread;
     const ending = sched.execute(new FinallyFirst(thread), sched.steps + this.#maxSteps);
@@ -237,10 +236,6 @@ export class LitmusExecution implements Execution<Outcome> {
     }
     enterSched(sched);
   }
-}
-
-function* finalBody(code: Code, run: RunState): Steps<void> {
-  yield* code(run, run.mainTask);
 }
 
 /** Runs one thread whenever it can run, else the first other. */

@@ -1,6 +1,7 @@
 /** The stack of a litmus thread: a few bytes at SCRATCH_BASE for the structs and buffers that calls point at. */
 import { must } from '../base/assert.ts';
 import { SCRATCH_BASE, type Task } from '../kernel/core/task.ts';
+import { put32, put64 } from '../uapi/little-endian.ts';
 import { decodeRegions, PAGE_REGION_SIZE, type PageRegion } from '../uapi/pagemap-scan.ts';
 import { PAGE } from './scope.ts';
 
@@ -26,8 +27,8 @@ export function scratchBytes(pages: number, contentBytes: number): number {
 
 /** Puts 64-bit fields into the struct area, as a C program fills a struct on its stack. */
 export function putStruct(task: Task, fields: readonly number[]): void {
-  const view = viewOf(task);
-  for (let i = 0; i < fields.length; i++) put64(view, STRUCT + i * 8, fields[i] ?? 0);
+  const bytes = must(task.scratch, 'scratch window');
+  for (let i = 0; i < fields.length; i++) put64(bytes, STRUCT + i * 8, fields[i] ?? 0);
 }
 
 /** What PAGEMAP_SCAN has put where copies have their source. */
@@ -47,8 +48,7 @@ export function putPollFd(task: Task, fd: number, events: number): void {
   view.setInt32(POLLFD, fd, true);
   view.setInt16(POLLFD + 4, events, true);
   view.setInt16(POLLFD + 6, 0, true);
-  put64(view, TIMESPEC, 0);
-  put64(view, TIMESPEC + 8, 0);
+  must(task.scratch, 'scratch window').fill(0, TIMESPEC, TIMESPEC + 16);
 }
 
 export function polled(task: Task): number {
@@ -57,18 +57,11 @@ export function polled(task: Task): number {
 
 /** Fills `pages` source pages with a word each. */
 export function putSource(task: Task, pages: number, word: number): void {
-  const view = viewOf(task);
-  for (let i = 0; i < pages; i++) view.setInt32(SOURCE + i * PAGE, word, true);
+  const bytes = must(task.scratch, 'scratch window');
+  for (let i = 0; i < pages; i++) put32(bytes, SOURCE + i * PAGE, word);
 }
 
 function viewOf(task: Task): DataView {
   const { buffer, byteOffset, byteLength } = must(task.scratch, 'scratch window');
   return new DataView(buffer, byteOffset, byteLength);
-}
-
-/** A 64-bit field without bigint: two halves; negative numbers as two's complement. */
-function put64(view: DataView, offset: number, value: number): void {
-  const high = Math.floor(value / 0x100000000);
-  view.setUint32(offset, value - high * 0x100000000, true);
-  view.setInt32(offset + 4, high, true);
 }

@@ -38,6 +38,9 @@ export class Compiler {
 
   block(body: readonly Statement[], strand: Strand, inLoop = false): Code {
     const parts = body.map((s) => this.statement(s, strand, inLoop));
+    const [only] = parts;
+    // Whatever resumes a thread goes through every generator on the way.
+    if (parts.length === 1 && only !== undefined) return only;
     return function* (run, task) {
       for (const part of parts) if ((yield* part(run, task)) === 'break') return 'break';
       return 'on';

@@ -2,7 +2,6 @@
 
 import { createThread } from '../kernel/core/create.ts';
 import type { Task } from '../kernel/core/task.ts';
-import type { Steps } from '../sched/op.ts';
 import type { Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import type { Code } from './statements.ts';
@@ -21,13 +20,9 @@ export function spawnChild(run: RunState, strand: Strand, child: Task, code: Cod
 
 function start(run: RunState, strand: Strand, task: Task, code: Code): void {
   task.scratch = new Uint8Array(run.mainTask.scratch?.length ?? 0);
-  const thread = run.world.sched.spawn(strand.name, () => body(run, task, code), strand.daemon);
+  const thread = run.world.sched.spawn(strand.name, () => code(run, task), strand.daemon);
   task.thread = thread;
   run.world.taskOfThread.set(thread.id, task);
   run.tasks[strand.index] = task;
   run.threads[strand.index] = thread;
-}
-
-function* body(run: RunState, task: Task, code: Code): Steps<void> {
-  yield* code(run, task);
 }

@@ -82,7 +82,7 @@ export class Sched {
   }
 
   /** @param body made when the thread takes its first step, where it is a function: until then a Checkpoint can keep it */
-  spawn(name: string, body: Steps<void> | (() => Steps<void>), daemon = false): Thread {
+  spawn(name: string, body: Steps<unknown> | (() => Steps<unknown>), daemon = false): Thread {
     this.touch(cellOf(CELL_SPAWN, 0), WRITE);
     const parent = this.running;
     const thread = new Thread(

@@ -33,8 +33,8 @@ export class Thread {
   /** Counts cells this thread has made, so that ids do not depend on what other threads do (decision 3). */
   cellsMade = 0;
   /** What it does. Null: nothing yet, and `begin` makes it. */
-  body: Steps<void> | null;
-  readonly begin: (() => Steps<void>) | null;
+  body: Steps<unknown> | null;
+  readonly begin: (() => Steps<unknown>) | null;
 
   constructor(
     id: number,
@@ -42,7 +42,7 @@ export class Thread {
     daemon: boolean,
     parent: number,
     parentSteps: number,
-    body: Steps<void> | (() => Steps<void>),
+    body: Steps<unknown> | (() => Steps<unknown>),
   ) {
     this.id = id;
     this.name = name;
@@ -54,7 +54,7 @@ export class Thread {
   }
 
   /** Lets it go on, from its beginning when it has not begun. */
-  resume(): IteratorResult<Op, void> {
+  resume(): IteratorResult<Op, unknown> {
     this.body ??= must(this.begin, 'body')();
     return this.body.next(this.reply);
   }

@@ -3,6 +3,7 @@
  * @linux include/uapi/linux/userfaultfd.h; semantics.md sections 9.2, 9.3 and 9.10 (measured on 6.18.44)
  */
 import { at, must } from '../base/assert.ts';
+import { get32, get64, put32, put64 } from './little-endian.ts';
 
 export const UFFD_API = 0xaa;
 export const UFFD_USER_MODE_ONLY = 1;
@@ -181,16 +182,15 @@ export const UFFDIO_MOVE_STRUCT: StructLayout<'dst' | 'src' | 'len' | 'mode' | '
 );
 
 /**
- * The fields of a struct as numbers. A u64 above 2^53 comes back rounded, which no range or flag check mistakes for a
+ * The fields of a struct as numbers; bytes that are not there count as 0. A u64 above 2^53 comes back rounded, which no range or flag check mistakes for a
  * valid value.
  */
 export function decodeStruct<Name extends string>(
   layout: StructLayout<Name>,
   bytes: Uint8Array,
 ): StructValues<Name> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values: Partial<Record<Name, number>> = {};
-  for (const f of layout.fields) values[f.name] = readField(view, f);
+  for (const f of layout.fields) values[f.name] = readField(bytes, f);
   return values as StructValues<Name>;
 }
 
@@ -200,7 +200,7 @@ export function encodeStruct<Name extends string>(
   values: Partial<Record<Name, number | bigint>>,
 ): Uint8Array {
   const bytes = new Uint8Array(layout.size);
-  for (const f of layout.fields) writeField(bytes, f, values[f.name] ?? 0);
+  for (const f of layout.fields) writeField(bytes, f.offset, f, values[f.name] ?? 0);
   return bytes;
 }
 
@@ -214,9 +214,9 @@ export function encodeField<Name extends string>(
     layout.fields.find((f) => f.name === name),
     `field ${name} of ${layout.name}`,
   );
-  const whole = new Uint8Array(layout.size);
-  writeField(whole, field, value);
-  return { offset: field.offset, bytes: whole.slice(field.offset, field.offset + widthOf(field)) };
+  const bytes = new Uint8Array(widthOf(field));
+  writeField(bytes, 0, field, value);
+  return { offset: field.offset, bytes };
 }
 
 function widthOf(field: Field<string>): number {
@@ -224,22 +224,27 @@ function widthOf(field: Field<string>): number {
   return field.kind === 'u32' ? 4 : 8;
 }
 
-function readField(view: DataView, field: Field<string>): number {
-  if (field.kind === 'u8') return view.getUint8(field.offset);
-  const low = view.getUint32(field.offset, true);
-  if (field.kind === 'u32') return low;
-  const high =
-    field.kind === 's64'
-      ? view.getInt32(field.offset + 4, true)
-      : view.getUint32(field.offset + 4, true);
-  return high * 0x1_0000_0000 + low;
+function readField(bytes: Uint8Array, { kind, offset }: Field<string>): number {
+  if (kind === 'u8') return bytes[offset] ?? 0;
+  const low = get32(bytes, offset);
+  if (kind === 'u32') return low;
+  const high = get32(bytes, offset + 4);
+  return (kind === 's64' ? high | 0 : high) * 0x1_0000_0000 + low;
 }
 
-function writeField(bytes: Uint8Array, field: Field<string>, value: number | bigint): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (field.kind === 'u8') view.setUint8(field.offset, Number(value));
-  else if (field.kind === 'u32') view.setUint32(field.offset, Number(value), true);
-  else view.setBigUint64(field.offset, BigInt.asUintN(64, BigInt(value)), true);
+function writeField(
+  bytes: Uint8Array,
+  offset: number,
+  { kind }: Field<string>,
+  value: number | bigint,
+): void {
+  if (kind === 'u8') bytes[offset] = Number(value);
+  else if (kind === 'u32') put32(bytes, offset, Number(value));
+  else if (typeof value === 'number') put64(bytes, offset, value);
+  else {
+    put32(bytes, offset, Number(BigInt.asUintN(32, value)));
+    put32(bytes, offset + 4, Number(BigInt.asUintN(32, value >> 32n)));
+  }
 }
 
 /** Bytes of one message of read(2). */
@@ -262,20 +267,17 @@ export type UffdMsg =
 /** event at 0, then at 8 what the event has to say. */
 export function encodeUffdMsg(msg: UffdMsg): Uint8Array {
   const bytes = new Uint8Array(UFFD_MSG_SIZE);
-  const view = new DataView(bytes.buffer);
-  const put = (offset: number, value: number): void => {
-    view.setBigUint64(offset, BigInt(value), true);
-  };
+  const put = (offset: number, value: number): void => put64(bytes, offset, value);
   switch (msg.event) {
     case 'pagefault':
       bytes[0] = UFFD_EVENT_PAGEFAULT;
       put(8, msg.flags);
       put(16, msg.address);
-      view.setUint32(24, msg.ptid, true);
+      put32(bytes, 24, msg.ptid);
       break;
     case 'fork':
       bytes[0] = UFFD_EVENT_FORK;
-      view.setUint32(8, msg.ufd, true);
+      put32(bytes, 8, msg.ufd);
       break;
     case 'remap':
       bytes[0] = UFFD_EVENT_REMAP;
@@ -295,18 +297,17 @@ export function encodeUffdMsg(msg: UffdMsg): Uint8Array {
 
 /** One message, or null when the event number is none of ours. @param offset of its first byte */
 export function decodeUffdMsg(bytes: Uint8Array, offset = 0): UffdMsg | null {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, UFFD_MSG_SIZE);
-  const get = (o: number): number => Number(view.getBigUint64(o, true));
+  const get = (o: number): number => get64(bytes, offset + o);
   switch (at(bytes, offset)) {
     case UFFD_EVENT_PAGEFAULT:
       return {
         event: 'pagefault',
         flags: get(8),
         address: get(16),
-        ptid: view.getUint32(24, true),
+        ptid: get32(bytes, offset + 24),
       };
     case UFFD_EVENT_FORK:
-      return { event: 'fork', ufd: view.getUint32(8, true) };
+      return { event: 'fork', ufd: get32(bytes, offset + 8) };
     case UFFD_EVENT_REMAP:
       return { event: 'remap', from: get(8), to: get(16), len: get(24) };
     case UFFD_EVENT_REMOVE:

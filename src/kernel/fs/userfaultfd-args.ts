@@ -23,9 +23,7 @@ export function* copyStruct<Name extends string>(
 ): Steps<StructValues<Name> | null> {
   const bytes = yield* copyFromUser(task, arg, layout.size - tail);
   if (typeof bytes === 'number') return null;
-  const whole = new Uint8Array(layout.size);
-  whole.set(bytes);
-  return decodeStruct(layout, whole);
+  return decodeStruct(layout, bytes);
 }
 
 /**
