@@ -18,6 +18,7 @@ import type { AnonVma } from './mm/anon-vma.ts';
 import type { Hstate } from './mm/hugetlb.ts';
 import type { Mm } from './mm/mm-types.ts';
 import { SwapDevice } from './mm/swapfile.ts';
+import { THP_NEVER, type ThpSettings } from './mm/thp-settings.ts';
 import type { Overrides } from './seam.ts';
 
 export interface WorldOptions extends MachineOptions {
@@ -47,6 +48,10 @@ export class World {
   readonly mappingsMade: number[] = [];
   /** Locks of folios by frame; made when first needed. */
   readonly folioLocks: Map<Pfn, Lock> = new Map();
+  /** Page tables put aside under huge pages, by PMD slot. Protected by the lock of the slot. */
+  readonly deposited: Map<number, number> = new Map();
+  /** What transparent huge pages are used for: /sys/kernel/mm/transparent_hugepage. Never, unless a program or test asks. */
+  thp: ThpSettings = THP_NEVER;
   /** The swap device; null: pages stay in memory. */
   readonly swap: SwapDevice | null;
   /** Pools of huge pages; null until somebody asks for one. */

@@ -1,6 +1,6 @@
 /** Looks at page tables from outside: for final states, promises and diagrams. Leaves no trace in footprints. */
 import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
-import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { lookupPte, pteSlot } from '../kernel/mm/pgtable.ts';
 import { has, VM_SOFTDIRTY } from '../kernel/mm/vm-flags.ts';
 import { machine } from '../machine/current.ts';
 import {
@@ -17,7 +17,6 @@ import {
   pteSpecial,
   pteUffdWpAny,
 } from '../machine/pte.ts';
-import { getPte } from '../machine/tables.ts';
 import { sched } from '../sched/current.ts';
 
 /** Runs `look` without leaving what it touches in the footprint of the running step. */
@@ -32,8 +31,7 @@ export function unseen<T>(look: () => T): T {
 /** The entry of an address, or null when it has no page table. */
 export function ptePeek(mm: Mm, address: Vaddr): Pte | null {
   return unseen(() => {
-    const slot = pteSlot(mm, address);
-    return slot < 0 ? null : getPte(slot);
+    return lookupPte(mm, address);
   });
 }
 
@@ -59,7 +57,7 @@ export function pageFlags(pte: Pte | null, fresh = false): string {
   if (pteIsSwap(pte) || pteIsMigration(pte) || pteIsMarker(pte)) flags.push('swap');
   if ((pteMarker(pte) & PTE_MARKER_GUARD) !== 0) flags.push('guard');
   if (pteUffdWpAny(pte)) flags.push('wp');
-  if (ptePresent(pte) && !pteSpecial(pte) && machine.frames.mapcount(ptePfn(pte)) === 1) {
+  if (ptePresent(pte) && !pteSpecial(pte) && machine.frames.pageMapcount(ptePfn(pte)) === 1) {
     flags.push('once');
   }
   if (fresh || pteSoftDirty(pte)) flags.push('soft-dirty');

@@ -1,9 +1,8 @@
 /** Verbs that ask which pages were used: `p = pagemap A[0]`, `clear_refs 4`. */
 import { clearRefs } from '../kernel/fs/proc/clear-refs.ts';
-import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { lookupPte } from '../kernel/mm/pgtable.ts';
 import { softDirtyBit } from '../kernel/mm/soft-dirty.ts';
 import { has, VM_SOFTDIRTY } from '../kernel/mm/vm-flags.ts';
-import { getPte } from '../machine/tables.ts';
 import { pause } from '../sched/access.ts';
 import { READ } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
@@ -28,7 +27,7 @@ function compilePagemap(c: VerbContext): Call {
     const { mm } = task;
     if (mm === null) return 'none';
     const address = start(run);
-    const slot = pteSlot(mm, address);
+    const pte = lookupPte(mm, address);
     let fresh = false;
     if (softDirtyBit() !== 0) {
       sched.touch(mm.treeCell, READ);
@@ -36,7 +35,7 @@ function compilePagemap(c: VerbContext): Call {
       vma?.peek();
       fresh = vma !== null && has(vma.flags, VM_SOFTDIRTY);
     }
-    const flags = pageFlags(slot < 0 ? null : getPte(slot), fresh);
+    const flags = pageFlags(pte, fresh);
     for (const p of run.promises) p.reported?.(task, address, flags);
     return flags;
   };

@@ -149,6 +149,11 @@ export class Frames {
     return (pfn & -(1 << (this.orders[pfn] ?? 0))) as Pfn;
   }
 
+  /** Whether any folio is large. */
+  get anyLarge(): boolean {
+    return (this.large?.size ?? 0) > 0;
+  }
+
   /** log2 of the frames in the folio: 0 for a single frame. */
   order(pfn: Pfn): number {
     return this.orders[pfn] ?? 0;
@@ -242,7 +247,8 @@ export class Frames {
   /** Takes several references at once: a pin. */
   getMany(pfn: Pfn, count: number): void {
     this.get(pfn);
-    this.refcounts[pfn] = (this.refcounts[pfn] ?? 0) + count - 1;
+    const head = this.head(pfn);
+    this.refcounts[head] = (this.refcounts[head] ?? 0) + count - 1;
   }
 
   /** Takes references unless the frame is free: for whoever holds nothing that keeps it. @linux folio_ref_try_add */
@@ -254,9 +260,10 @@ export class Frames {
 
   /** Drops several references at once; as `put`. */
   putMany(pfn: Pfn, count: number, owner: number): boolean {
-    const left = (this.refcounts[pfn] ?? 0) - count;
+    const head = this.head(pfn);
+    const left = (this.refcounts[head] ?? 0) - count;
     assert(left >= 0, () => `frame ${pfn} put more often than got`);
-    this.refcounts[pfn] = left + 1;
+    this.refcounts[head] = left + 1;
     return this.put(pfn, owner);
   }
 
@@ -342,12 +349,6 @@ export class Frames {
       this.bytes.fill(0, start, start + this.contentBytes);
     }
     this.used[pfn] = 1;
-  }
-
-  /** The same for every frame of a folio. */
-  zeroFolio(head: Pfn): void {
-    const end = head + (1 << (this.orders[head] ?? 0));
-    for (let pfn = head; pfn < end; pfn = (pfn + 1) as Pfn) this.zero(pfn);
   }
 
   copy(to: Pfn, from: Pfn): void {

@@ -1,19 +1,17 @@
 /** Looking at a program's memory without touching it: for reports. Never faults, sets no accessed bit, is no step. */
 
 import type { Task } from '../kernel/core/task.ts';
-import { pteSlot } from '../kernel/mm/pgtable.ts';
+import { lookupPte } from '../kernel/mm/pgtable.ts';
 import { machine } from '../machine/current.ts';
 import { PAGE_SIZE } from '../machine/geometry.ts';
 import { ptePfn, ptePresent } from '../machine/pte.ts';
-import { getPte } from '../machine/tables.ts';
 
 /** Bytes at an address, as many of `length` as are there. */
 export function peekBytes(task: Task, address: number, length: number): Uint8Array {
   const bytes: number[] = [];
   while (bytes.length < length) {
     const at = address + bytes.length;
-    const slot = task.mm === null || at < 0 ? -1 : pteSlot(task.mm, at);
-    const pte = slot < 0 ? null : getPte(slot);
+    const pte = task.mm === null || at < 0 ? null : lookupPte(task.mm, at);
     if (pte === null || !ptePresent(pte)) break;
     const offset = at % PAGE_SIZE;
     const chunk = Math.min(length - bytes.length, PAGE_SIZE - offset);

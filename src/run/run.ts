@@ -9,6 +9,7 @@ import type { SigInfo } from '../kernel/core/thread-group.ts';
 import { enterWorld } from '../kernel/current.ts';
 import type { Console } from '../kernel/fs/console.ts';
 import type { FaultSignal } from '../kernel/mm/fault.ts';
+import { THP_MADVISE } from '../kernel/mm/thp-settings.ts';
 import type { Overrides } from '../kernel/seam.ts';
 import { World } from '../kernel/world.ts';
 import { PAGE_SIZE } from '../machine/geometry.ts';
@@ -132,6 +133,7 @@ export class Run implements Oracle {
     this.#prng = new Prng(request.seed);
     world.console = request.console;
     world.release = request.release;
+    world.thp = THP_MADVISE;
     world.random = new Prng(request.seed ^ 0x72616e64);
     world.machine.frames.onReuse = (pfn) => guest.engine.invalidateFrame(pfn);
     world.startTask = (task) => this.#start(task);

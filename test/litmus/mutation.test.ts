@@ -53,6 +53,8 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-kvm.mmuStillValid': 'kvm-fault-vs-dontneed',
   'without-kvm.cacheStillValid': 'kvm-cache-vs-dontneed',
   'without-kvm.cacheValid': 'kvm-cache-use-vs-dontneed',
+  'without-huge-memory.pmdSameOnInstall': 'huge-fault-vs-fault',
+  'without-huge-memory.pmdSameBeforeWp': 'huge-zero-two-writers',
 };
 
 const ARGUED = argued();

@@ -1,11 +1,15 @@
 /**
- * What programs read under /sys/kernel/mm and /proc/sys/vm: settings and figures. There are no transparent huge pages,
- * and the files say so. @linux mm/huge_memory.c, mm/hugetlb_sysfs.c, Documentation/admin-guide/sysctl/vm.rst
+ * What programs read under /sys/kernel/mm and /proc/sys/vm: settings and figures. @linux mm/huge_memory.c, mm/hugetlb_sysfs.c, Documentation/admin-guide/sysctl/vm.rst
  */
+import { EINVAL } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
+import type { ThpEnabled, ThpSettings, ThpShmem } from '../mm/thp-settings.ts';
 import { HUGETLB_SETTINGS, HUGETLB_STORES } from './sysfs-hugetlb.ts';
 
 const THP = '/sys/kernel/mm/transparent_hugepage';
+const ENABLED: readonly ThpEnabled[] = ['always', 'madvise', 'never'];
+const DEFRAG: readonly string[] = ['always', 'defer', 'defer+madvise', 'madvise', 'never'];
+const SHMEM: readonly ThpShmem[] = ['always', 'within_size', 'advise', 'never', 'deny', 'force'];
 const KHUGEPAGED: Readonly<Record<string, number>> = {
   alloc_sleep_millisecs: 60_000,
   defrag: 1,
@@ -20,10 +24,10 @@ const KHUGEPAGED: Readonly<Record<string, number>> = {
 
 /** Texts by path, without the line's end. */
 export const SETTINGS: Readonly<Record<string, () => string>> = {
-  [`${THP}/enabled`]: () => 'always madvise [never]',
-  [`${THP}/defrag`]: () => 'always defer defer+madvise [madvise] never',
-  [`${THP}/shmem_enabled`]: () => 'always within_size advise [never] deny force',
-  [`${THP}/use_zero_page`]: () => '1',
+  [`${THP}/enabled`]: () => chosen(ENABLED, world.thp.enabled),
+  [`${THP}/defrag`]: () => chosen(DEFRAG, world.thp.defrag),
+  [`${THP}/shmem_enabled`]: () => chosen(SHMEM, world.thp.shmem),
+  [`${THP}/use_zero_page`]: () => (world.thp.useZeroPage ? '1' : '0'),
   [`${THP}/hpage_pmd_size`]: () => '2097152',
   ...Object.fromEntries(
     Object.entries(KHUGEPAGED).map(([name, value]) => [
@@ -42,4 +46,27 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
 };
 
 /** What writing to them does: 0 or a negative errno. Settings without an entry cannot be written. */
-export const STORES: Readonly<Record<string, (text: string) => number>> = { ...HUGETLB_STORES };
+export const STORES: Readonly<Record<string, (text: string) => number>> = {
+  [`${THP}/enabled`]: (text) => choose(ENABLED, text, (enabled) => ({ enabled })),
+  [`${THP}/defrag`]: (text) => choose(DEFRAG, text, (defrag) => ({ defrag })),
+  [`${THP}/shmem_enabled`]: (text) => choose(SHMEM, text, (shmem) => ({ shmem })),
+  [`${THP}/use_zero_page`]: (text) =>
+    choose(['0', '1'], text, (word) => ({ useZeroPage: word === '1' })),
+  ...HUGETLB_STORES,
+};
+
+/** All words, the chosen one in brackets. */
+function chosen(words: readonly string[], current: string): string {
+  return words.map((word) => (word === current ? `[${word}]` : word)).join(' ');
+}
+
+function choose<W extends string>(
+  words: readonly W[],
+  text: string,
+  change: (word: W) => Partial<ThpSettings>,
+): number {
+  const word = words.find((w) => w === text.trim());
+  if (word === undefined) return -EINVAL;
+  world.thp = { ...world.thp, ...change(word) };
+  return 0;
+}

@@ -94,7 +94,8 @@ function* finishFault(
   pfn: Pfn,
   anon: boolean,
 ): Steps<'mapped' | 'changed' | 'no-memory'> {
-  if (vmf.slot < 0 && !(yield* vmfPteAlloc(vmf))) return 'no-memory';
+  const table = vmf.slot < 0 ? yield* vmfPteAlloc(vmf) : 'done';
+  if (table !== 'done') return table === 'huge' ? 'changed' : table;
   const { vma, slot } = vmf;
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
@@ -138,7 +139,9 @@ function* doFaultAround(vmf: Fault, inode: Inode): Steps<boolean> {
   const end = Math.min(to, Math.ceil(inode.size / PAGE_SIZE) - index);
   if (vmf.slot < 0) {
     if (!anyCached(inode, index + from, index + end)) return false;
-    if (!(yield* vmfPteAlloc(vmf))) return false;
+    const table = yield* vmfPteAlloc(vmf);
+    // A huge page maps it now: nothing is left to do.
+    if (table !== 'done') return table === 'huge';
   }
   const { slot } = vmf;
   const ptl = ptLockOf(slot);

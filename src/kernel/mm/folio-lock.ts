@@ -11,7 +11,9 @@ import { CELL_FOLIO_LOCK } from '../cells.ts';
 import { world } from '../current.ts';
 import { FOLIO_LOCK } from '../lock-classes.ts';
 
-function folioLockOf(pfn: Pfn): Lock {
+/** A large folio has one lock, whichever of its frames is named. */
+function folioLockOf(frame: Pfn): Lock {
+  const pfn = machine.frames.head(frame);
   const known = world.folioLocks.get(pfn);
   if (known !== undefined) return known;
   const made = new Lock(FOLIO_LOCK, `folio lock ${pfn}`, cellOf(CELL_FOLIO_LOCK, pfn));
@@ -21,7 +23,19 @@ function folioLockOf(pfn: Pfn): Lock {
 
 /** Requires: a reference. @linux folio_lock */
 export function* folioLock(pfn: Pfn): Steps<void> {
-  yield* lock(folioLockOf(pfn));
+  for (;;) {
+    const wanted = folioLockOf(pfn);
+    yield* lock(wanted);
+    // A large folio may have been split while its lock was waited for.
+    if (folioLockOf(pfn) === wanted) return;
+    unlock(wanted);
+  }
+}
+/** After a folio was split: who had its lock has that of one of its frames. Inside the running step. */
+export function folioLockMoved(head: Pfn, frame: Pfn): void {
+  if (head === frame) return;
+  take(folioLockOf(frame), true);
+  unlock(folioLockOf(head));
 }
 /** Locks a folio nobody else knows yet, inside the running step. @linux __folio_set_locked */
 export function folioSetLocked(pfn: Pfn): void {

@@ -48,6 +48,7 @@ import { seam } from '../seam.ts';
 import { anonVmaFork } from './anon-vma.ts';
 import { mmput } from './exit-mmap.ts';
 import { linkFileVma } from './filemap.ts';
+import { copyHugePmd } from './huge-pmd.ts';
 import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
@@ -115,6 +116,7 @@ export function* dupMm(old: Mm): Steps<Mm | number> {
 function copyFields(mm: Mm, old: Mm): void {
   mm.startBrk = old.startBrk;
   mm.brk = old.brk;
+  mm.thpDisable = old.thpDisable;
   mm.startStack = old.startStack;
   mm.argStart = old.argStart;
   mm.argEnd = old.argEnd;
@@ -183,7 +185,11 @@ function* copyPteRange(dst: Vma, src: Vma, start: Vaddr, end: Vaddr): Steps<numb
   const pmd = pmdSlot(src.mm, start);
   const table = getPte(pmd);
   if (table === PTE_NONE) return 0;
-  assert(pteIsTable(table), 'fork of huge pages is not modelled yet: nothing makes one');
+  if (!pteIsTable(table)) {
+    const copied = yield* copyHugePmd(dst, src, pmd, start);
+    if (copied === 'again') return yield* copyPteRange(dst, src, start, end);
+    return copied === 'done' ? 0 : -ENOMEM;
+  }
   const first = yield* allocPte(dst.mm, start);
   if (first < 0) return -ENOMEM;
   const from = pteSlotIn(table, start);

@@ -2,7 +2,6 @@
  * Guard regions: entries that make every access a SIGSEGV, without a mapping of their own. @linux mm/madvise.c
  * madvise_guard_install, madvise_guard_remove; semantics.md sections 6 and 22
  */
-import { assert } from '../../base/assert.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkMarker,
@@ -25,11 +24,20 @@ import { world } from '../current.ts';
 import { fail } from '../errno-row.ts';
 import { seam } from '../seam.ts';
 import { anonVmaPrepare } from './anon-vma.ts';
+import { splitHugePmd } from './huge-split.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from './mmap-lock.ts';
 import { discardSealed } from './mseal.ts';
-import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
+import {
+  allocPte,
+  isWholePmd,
+  pmdAddrEnd,
+  pmdSlot,
+  pteSlotIn,
+  ptLockOf,
+  skipMissing,
+} from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import {
   has,
@@ -177,7 +185,12 @@ function* guardWalk(
     const next = pmdAddrEnd(address, end);
     const slot = yield* allocPte(vma.mm, address);
     if (slot === -1) return 'no-memory';
-    assert(slot >= 0, 'huge pages are not made yet');
+    if (slot < 0) {
+      // A whole huge page is zapped as one. Of a part of one the mapping is split, and the walk sees its pages.
+      if (isWholePmd(address, next)) return 'lost';
+      yield* splitHugePmd(vma, address);
+      continue;
+    }
     const pmd = pmdSlot(vma.mm, address);
     const ptl = ptLockOf(slot);
     yield* lock(ptl);

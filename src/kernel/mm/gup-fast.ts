@@ -13,7 +13,9 @@ import {
   type Pfn,
   PTE_PROTNONE,
   type Pte,
+  pteHuge,
   pteIsTable,
+  pteOfHuge,
   ptePfn,
   ptePresent,
   pteSpecial,
@@ -27,7 +29,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
-import { getUserPagesUnlocked, gupMustUnshare } from './gup.ts';
+import { getUserPagesUnlocked, gupMustUnshare, ownerOf } from './gup.ts';
 import {
   FOLL_FAST_ONLY,
   FOLL_PIN,
@@ -39,7 +41,7 @@ import {
 } from './gup-flags.ts';
 import { gupPutFolio, tryGrabFolio } from './gup-pin.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
-import { pmdSlot, pteSlotIn } from './pgtable.ts';
+import { pageInPmd, pmdSlot, pteSlotIn } from './pgtable.ts';
 
 /**
  * Pages of [start, start + count pages): those that the tables have without a lock, then the rest under mmap_lock.
@@ -121,17 +123,19 @@ function* gupFastPte(mm: Mm, address: Vaddr, flags: FollFlags): Steps<Pfn | 0> {
   if (pmd < 0) return 0;
   if (sched.wants()) yield* access('read entry', pteCell(pmd), READ);
   const table = getPte(pmd);
-  if (!pteIsTable(table)) return 0;
-  const slot = pteSlotIn(table, address);
-  const pte = getPte(slot);
+  const huge = pteHuge(table);
+  if (!huge && !pteIsTable(table)) return 0;
+  const slot = huge ? pmd : pteSlotIn(table, address);
+  const pte = huge ? pteOfHuge(table, pageInPmd(address)) : getPte(slot);
   if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0 || pteSpecial(pte)) return 0;
   if (foll(flags, FOLL_WRITE) && !pteWrite(pte)) return 0;
   const pfn = ptePfn(pte);
   if (sched.wants()) yield* access('try to get folio', refcountCell(pfn), READ);
   if (!tryGrabFolio(pfn, flags)) return 0;
   if (sched.wants()) yield* access('read entry again', pteCell(slot), READ);
-  const same = pmdSameAfterRef(pmd, table) && pteSameAfterRef(slot, pte);
-  if (same && (pteWrite(pte) || !gupMustUnshare(null, pfn, flags))) return pfn;
+  const same = pmdSameAfterRef(pmd, table) && pteSameAfterRef(slot, huge ? table : pte);
+  const unshare = !pteWrite(pte) && gupMustUnshare(null, ownerOf(pfn, huge), flags);
+  if (same && !unshare) return pfn;
   gupPutFolio(pfn, flags);
   return 0;
 }

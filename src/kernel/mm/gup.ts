@@ -21,7 +21,6 @@ import {
   pteUffdWp,
   pteWrite,
 } from '../../machine/pte.ts';
-import { getPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { interrupts } from '../../sched/wait.ts';
@@ -51,8 +50,7 @@ import { grabFolio } from './gup-pin.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
-import { ptLockOf } from './pgtable.ts';
-import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { entryAt, lockEntries } from './pte-offset-map.ts';
 import { folioMarkDirty } from './rmap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
@@ -194,27 +192,35 @@ export function checkVmaFlags(vma: Vma, flags: FollFlags): number {
 
 /** The page as the tables have it, or why it cannot be taken as it is. Requires: mmap_lock. @linux follow_page_pte */
 function* followPageInVma(vma: Vma, address: Vaddr, flags: FollFlags): Steps<number> {
-  const slot = yield* pteOffsetMapLock(vma.mm, address);
-  if (slot < 0) return foll(flags, FOLL_DUMP) && vma.file === null ? NOT_ALLOWED : NO_PAGE;
-  const pte = getPte(slot);
-  const pfn = pageOfPte(vma, pte, flags);
+  const entries = yield* lockEntries(vma.mm, address);
+  if (entries === null) return foll(flags, FOLL_DUMP) && vma.file === null ? NOT_ALLOWED : NO_PAGE;
+  const pte = entryAt(entries, 0);
+  const pfn = pageOfPte(vma, pte, flags, entries.huge);
   if (pfn > 0) {
     grabFolio(pfn as Pfn, flags);
     if (foll(flags, FOLL_TOUCH) && foll(flags, FOLL_WRITE) && !pteDirty(pte)) {
       folioMarkDirty(pfn as Pfn);
     }
   }
-  unlock(ptLockOf(slot));
+  unlock(entries.lock);
   return pfn;
 }
 
-/** Requires: the page-table lock. */
-function pageOfPte(vma: Vma, pte: Pte, flags: FollFlags): number {
+/**
+ * @param huge the entry is part of a huge page: whether that is exclusive its head says
+ * Requires: the page-table lock.
+ */
+function pageOfPte(vma: Vma, pte: Pte, flags: FollFlags, huge: boolean): number {
   if (!ptePresent(pte)) return NO_PAGE;
   if (foll(flags, FOLL_WRITE) && !canFollowWritePte(vma, pte, flags)) return NO_PAGE;
   if (pteSpecial(pte) && foll(flags, FOLL_DUMP)) return NOT_ALLOWED;
-  if (!pteWrite(pte) && gupMustUnshare(vma, ptePfn(pte), flags)) return MUST_UNSHARE;
+  if (!pteWrite(pte) && gupMustUnshare(vma, ownerOf(ptePfn(pte), huge), flags)) return MUST_UNSHARE;
   return ptePfn(pte);
+}
+
+/** The frame whose AnonExclusive counts. */
+export function ownerOf(pfn: Pfn, huge: boolean): Pfn {
+  return huge ? machine.frames.head(pfn) : pfn;
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   PTE_YOUNG,
   type Pte,
   pteDirty,
+  pteHuge,
   pteKind,
   pteMarker,
   ptePfn,
@@ -29,13 +30,22 @@ import { getPte, setPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
-import { folioCouldLock } from './folio-lock.ts';
+import { folioCouldLock, folioTrylock, folioUnlockPut } from './folio-lock.ts';
+import { changeHugePmd, hugeMappedShared } from './huge-pmd.ts';
+import { splitFolio } from './huge-split.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import type { MmuGather } from './mmu-gather.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
-import { pmdAddrEnd, ptLockOf, skipMissing } from './pgtable.ts';
-import { pteOffsetMapLock } from './pte-offset-map.ts';
-import { folioRemoveRmap } from './rmap.ts';
+import {
+  isWholePmd,
+  pmdAddrEnd,
+  pmdSlot,
+  ptLockOf,
+  skipMissing,
+  withdrawTable,
+} from './pgtable.ts';
+import { entryAt, lockEntries, pteOffsetMapLock } from './pte-offset-map.ts';
+import { folioRemoveRmap, folioRemoveRmapPmd } from './rmap.ts';
 import { shmemSwapinRange } from './shmem-swap.ts';
 import { folioFreeSwap, folioSwapOffset, freeSwapAndCache, swapReadahead } from './swapfile.ts';
 import { pageoutFolio } from './vmscan.ts';
@@ -101,6 +111,11 @@ function* eachTable(
   tlb.walked(start, end);
   for (let address = skipMissing(vma.mm, start, end); address < end; ) {
     const next = pmdAddrEnd(address, end);
+    if (yield* hugePage(tlb, vma, address, next, change)) {
+      address = skipMissing(vma.mm, next, end);
+      continue;
+    }
+    yield* splitPartial(vma, address, next);
     const first = yield* pteOffsetMapLock(vma.mm, address);
     for (let here = address; first >= 0 && here < next; here += PAGE_SIZE) {
       const slot = first + (here - address) / PAGE_SIZE;
@@ -115,6 +130,64 @@ function* eachTable(
   }
 }
 
+/**
+ * A huge page: as a whole where all of it is named. Where part of it is, its folio is split first.
+ * @returns true: there is nothing to do page by page
+ * @linux madvise_free_huge_pmd, madvise_cold_or_pageout_pte_range
+ */
+function* hugePage(
+  tlb: MmuGather,
+  vma: Vma,
+  start: Vaddr,
+  end: Vaddr,
+  change: Change,
+): Steps<boolean> {
+  const pmd = pmdSlot(vma.mm, start);
+  if (pmd < 0 || !pteHuge(getPte(pmd))) return false;
+  if (!isWholePmd(start, end)) return false;
+  return yield* changeHugePmd(tlb, pmd, start, (leaf) =>
+    pteSpecial(leaf) || hugeMappedShared(leaf) ? leaf : hugeChanged(tlb, vma, pmd, leaf, change),
+  );
+}
+
+/** Requires: the PMD lock. */
+function hugeChanged(tlb: MmuGather, vma: Vma, pmd: number, leaf: Pte, change: Change): Pte {
+  const changed = change(tlb, vma, leaf);
+  if (changed === PTE_NONE) tlb.tables.push(withdrawTable(pmd));
+  return changed;
+}
+
+/**
+ * Makes single frames of the large folios that are mapped in [start, end): whoever holds a reference besides keeps his
+ * whole.
+ *
+ * Differs from Linux: also where the range covers all of a large folio that a table maps.
+ */
+function* splitPartial(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
+  if (!machine.frames.anyLarge) return;
+  for (let address = start; address < end; address += PAGE_SIZE) {
+    const entries = yield* lockEntries(vma.mm, address);
+    if (entries === null) return;
+    const pfn = largeFolioAt(entryAt(entries, 0));
+    const alone = pfn !== 0 && machine.frames.pageMapcount(pfn) === 1;
+    const locked = alone && folioTrylock(pfn);
+    if (locked) machine.frames.get(pfn);
+    unlock(entries.lock);
+    if (locked) {
+      yield* splitFolio(pfn);
+      folioUnlockPut(pfn);
+    } else if (entries.huge) {
+      return;
+    }
+  }
+}
+
+/** The frame of an entry that maps part of a large folio, or 0. */
+function largeFolioAt(pte: Pte): Pfn | 0 {
+  if (pteKind(pte) !== 'present' || pteSpecial(pte)) return 0;
+  return machine.frames.order(ptePfn(pte)) > 0 ? ptePfn(pte) : 0;
+}
+
 function freePte(_tlb: MmuGather, vma: Vma, pte: Pte): Pte {
   if (pteKind(pte) === 'marker') {
     return (pteMarker(pte) & PTE_MARKER_POISONED) !== 0 ? PTE_NONE : pte;
@@ -125,6 +198,7 @@ function freePte(_tlb: MmuGather, vma: Vma, pte: Pte): Pte {
     return PTE_NONE;
   }
   if (pteKind(pte) !== 'present' || pteSpecial(pte) || !cleanable(ptePfn(pte))) return pte;
+  if (!pteHuge(pte) && machine.frames.order(ptePfn(pte)) > 0) return pte;
   machine.frames.setFlag(ptePfn(pte), PG_LAZYFREE);
   return withoutFlags(pte, PTE_YOUNG | PTE_DIRTY);
 }
@@ -166,7 +240,8 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
   }
   // Somebody else uses the page: a device, a system call in flight, another mapping.
   if (frames.mapcount(pfn) > 1 || frames.refcount(pfn) > 1) return pte;
-  folioRemoveRmap(pfn, vma);
+  if (pteHuge(pte)) folioRemoveRmapPmd(pfn, vma);
+  else folioRemoveRmap(pfn, vma);
   tlb.pages.push(pfn);
   return PTE_NONE;
 }

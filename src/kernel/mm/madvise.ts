@@ -141,7 +141,7 @@ export const ADVICE: readonly Advice[] = [
   ),
   row('MADV_MERGEABLE', MADV_MERGEABLE, mergeable, 'sets "mg"; nothing is merged'),
   row('MADV_UNMERGEABLE', MADV_UNMERGEABLE, setting(VM_NONE, VM_MERGEABLE)),
-  row('MADV_HUGEPAGE', MADV_HUGEPAGE, setting(VM_HUGEPAGE, VM_NOHUGEPAGE), 'sets "hg" only'),
+  row('MADV_HUGEPAGE', MADV_HUGEPAGE, setting(VM_HUGEPAGE, VM_NOHUGEPAGE)),
   row('MADV_NOHUGEPAGE', MADV_NOHUGEPAGE, setting(VM_NOHUGEPAGE, VM_HUGEPAGE)),
   row('MADV_DONTDUMP', MADV_DONTDUMP, setting(VM_DONTDUMP)),
   row(

@@ -20,6 +20,8 @@ import {
   PTE_UFFD_WP,
   PTE_YOUNG,
   type Pte,
+  pteHuge,
+  pteIsTable,
   pteKind,
   pteMarker,
   ptePfn,
@@ -43,38 +45,44 @@ import { seam } from '../seam.ts';
 import { doFault } from './do-fault.ts';
 import { doSwapPage } from './do-swap-page.ts';
 import { folioCouldLock } from './folio-lock.ts';
+import { handleHugePmd } from './huge-memory.ts';
+import { mappedByAlone } from './huge-split.ts';
 import { hugetlbFault } from './hugetlb-fault.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
-import { pteSlot, ptLockOf } from './pgtable.ts';
+
+import { allocPmd, pmdSlot, pteSlot, ptLockOf } from './pgtable.ts';
+
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
 import { dirtyBits } from './soft-dirty.ts';
 import { folioFreeSwap, freeFolioAndSwapCache } from './swapfile.ts';
+import { usesHugePages } from './thp-policy.ts';
 import { flushHartNow, flushNow, mmTlbFlushPending } from './tlb.ts';
 import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   type FaultFlags,
   flagged,
+  VM_FAULT_FALLBACK,
   VM_FAULT_HWPOISON,
   VM_FAULT_NONE,
   VM_FAULT_OOM,
   VM_FAULT_SIGSEGV,
   type VmFault,
 } from './vm-fault.ts';
+
+import { has, VM_MAYSHARE, VM_SHARED, VM_UFFD_WP, type VmFlags } from './vm-flags.ts';
 import {
-  has,
-  VM_MAYSHARE,
-  VM_SHARED,
-  VM_UFFD_MISSING,
-  VM_UFFD_WP,
-  type VmFlags,
-} from './vm-flags.ts';
-import { type Fault, slotSameOnInstall, vmfAnonPrepare, vmfPteAlloc } from './vmf.ts';
+  type Fault,
+  mayFillMissing,
+  slotSameOnInstall,
+  vmfAnonPrepare,
+  vmfPteAlloc,
+} from './vmf.ts';
 
 /**
  * Makes an access possible. The permission of the VMA has been checked.
@@ -100,14 +108,38 @@ export function* handleMmFault(
     slot: -1,
     orig: PTE_NONE,
   };
+  if (usesHugePages()) {
+    const result = yield* hugeFault(vmf);
+    if (result !== VM_FAULT_FALLBACK) return result;
+  }
   return yield* handlePteFault(vmf);
+}
+
+/** A huge page, where there is one or may be one. @returns VM_FAULT_FALLBACK: pages one by one. @linux __handle_mm_fault */
+function* hugeFault(vmf: Fault): Steps<VmFault> {
+  const { vma, address } = vmf;
+  vmf.pmd = vma.file === null ? allocPmd(vma.mm, address) : pmdSlot(vma.mm, address);
+  if (vmf.pmd < 0) return vma.file === null ? VM_FAULT_OOM : VM_FAULT_FALLBACK;
+  vmf.orig = getPte(vmf.pmd);
+  const result = pteIsTable(vmf.orig) ? VM_FAULT_FALLBACK : yield* handleHugePmd(vmf);
+  vmf.orig = PTE_NONE;
+  return result;
 }
 
 /** @linux handle_pte_fault */
 export function* handlePteFault(vmf: Fault): Steps<VmFault> {
+  const { vma, address } = vmf;
   // Memory of files gets a table when there is a page to put in it: none for a SIGBUS, none while user space is asked.
-  if (vmf.vma.file !== null && pteSlot(vmf.vma.mm, vmf.address) < 0) return yield* doFault(vmf);
-  if (!(yield* vmfPteAlloc(vmf))) return VM_FAULT_OOM;
+  const late = vma.file !== null && pteSlot(vma.mm, address) < 0;
+  const pmd = late ? pmdSlot(vma.mm, address) : -1;
+  if (late && (pmd < 0 || !pteHuge(getPte(pmd)))) return yield* doFault(vmf);
+  const outcome = late ? 'huge' : yield* vmfPteAlloc(vmf);
+  if (outcome === 'no-memory') return VM_FAULT_OOM;
+  if (outcome === 'huge') {
+    // A huge page has come between, or is there although faults do not bring any.
+    const result = yield* hugeFault(vmf);
+    return result === VM_FAULT_FALLBACK ? yield* handlePteFault(vmf) : result;
+  }
   // RCU: the table may be freed as soon as nobody reads in it.
   world.rcu.readLock();
   vmf.orig = yield* loadPte(vmf.slot);
@@ -154,13 +186,6 @@ function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
   unlock(ptl);
   return VM_FAULT_NONE;
 }
-
-/** Under the page-table lock: may the kernel fill the slot itself? */
-export const mayFillMissing = seam(
-  'memory.mayFillMissing',
-  (vmf: Fault): boolean => !has(vmf.vma.flags, VM_UFFD_MISSING),
-  'F: chk MISSING under PTL: a slot registered for missing faults is filled by user space only',
-);
 
 /**
  * First touch of private memory: the zero page for a read, a new zeroed page for a write, a message when user space
@@ -277,6 +302,11 @@ function isReusable(pfn: Pfn, vma: Vma): boolean {
 function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
   const { frames } = machine;
   const cached = world.swap !== null && frames.hasFlag(pfn, PG_SWAPCACHE);
+  if (frames.order(pfn) > 0) {
+    if (!mappedByAlone(pfn, vma.mm)) return false;
+    frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
+    return true;
+  }
   if (frames.refcount(pfn) > (cached ? 2 : 1)) return false;
   if (cached && !(folioCouldLock(pfn) && folioFreeSwap(pfn))) return false;
   folioMoveAnonRmap(pfn, vma);

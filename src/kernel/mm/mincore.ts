@@ -2,7 +2,6 @@
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import { PTE_NONE, type Pte, pteKind, swpOffset } from '../../machine/pte.ts';
-import { getPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from '../../uapi/mman.ts';
@@ -12,8 +11,8 @@ import { PG_UPTODATE } from './address-space.ts';
 import { peekFolio, vmaInode } from './filemap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
-import { pmdAddrEnd, ptLockOf } from './pgtable.ts';
-import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { pmdAddrEnd } from './pgtable.ts';
+import { entryAt, lockEntries } from './pte-offset-map.ts';
 import { linearPageIndex } from './rmap.ts';
 import { peekSwapped } from './shmem-swap.ts';
 import { isSwapCached } from './swapfile.ts';
@@ -74,12 +73,12 @@ function* mincoreVma(mm: Mm, start: Vaddr, pages: number): Steps<Uint8Array | nu
   const bytes = new Uint8Array((end - start) / PAGE_SIZE);
   for (let address = start; address < end; ) {
     const next = pmdAddrEnd(address, end);
-    const slot = yield* pteOffsetMapLock(mm, address);
+    const entries = yield* lockEntries(mm, address);
     for (let page = address; page < next; page += PAGE_SIZE) {
-      const pte = slot < 0 ? PTE_NONE : getPte(slot + (page - address) / PAGE_SIZE);
+      const pte = entries === null ? PTE_NONE : entryAt(entries, (page - address) / PAGE_SIZE);
       bytes[(page - start) / PAGE_SIZE] = inCore(vma, page, pte) ? 1 : 0;
     }
-    if (slot >= 0) unlock(ptLockOf(slot));
+    if (entries !== null) unlock(entries.lock);
     address = next;
   }
   mmapReadUnlock(mm);

@@ -12,6 +12,7 @@ import { MMAP_LOCK, VMA_LOCK } from '../lock-classes.ts';
 import type { AnonVma, AnonVmaChain } from './anon-vma.ts';
 import type { HugetlbVma } from './hugetlb-vma.ts';
 import type { MmuNotifierSubscriptions } from './mmu-notifier.ts';
+import type { ThpDisabled } from './thp-policy.ts';
 import type { VmFlags } from './vm-flags.ts';
 import { VmaTree } from './vma-tree.ts';
 
@@ -113,6 +114,8 @@ export class Mm {
   /** Odd while fork write-protects pages: then GUP-fast gives up. @linux write_protect_seq */
   writeProtectSeq = 0;
   readonly writeProtectCell: Cell;
+  /** PR_SET_THP_DISABLE; inherited by fork. */
+  thpDisable: ThpDisabled = 'no';
   /**
    * A write went through an entry that kept its uffd-wp bit after the VMA was registered anew without write protection:
    * from then on an entry may be protected and writable at once, as it may on 6.18. Only ever set.

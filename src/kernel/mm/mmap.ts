@@ -38,8 +38,10 @@ import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
+import { pmdSize } from './pgtable.ts';
 import { mmPopulate } from './populate.ts';
 import { newVmaSoftDirty } from './soft-dirty.ts';
+import { usesHugePages } from './thp-policy.ts';
 import {
   has,
   VM_ACCOUNT,
@@ -232,16 +234,27 @@ function placed(mm: Mm, request: MmapRequest, length: number): number {
   const { address, flags } = request;
   if (length > TASK_SIZE) return fail(E.tooLong);
   let result = address;
-  const align = request.file?.inode?.hstate?.size ?? PAGE_SIZE;
+  const align = request.file?.inode?.hstate?.size ?? thpAlignment(request, length);
+  const must = request.file?.inode?.hstate?.size ?? PAGE_SIZE;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) === 0) {
     result = getUnmappedArea(mm, address, length, align);
     if (result < 0) return fail(E.noRoom);
   }
   if (result < 0 || result > TASK_SIZE - length) return fail(E.beyond);
   if (result % PAGE_SIZE !== 0) return fail(E.unaligned);
-  if (result % align !== 0) return fail(E.unalignedHuge);
+  if (result % must !== 0) return fail(E.unalignedHuge);
   if (result < world.sysctl.mmapMinAddr && world.current.uid !== 0) return fail(E.low);
   return result;
+}
+
+/**
+ * Anonymous memory of whole huge pages begins at one, where huge pages are used (6.7; measured on 6.18.44, also shared
+ * and PROT_NONE). @linux thp_get_unmapped_area
+ */
+function thpAlignment({ address, file }: MmapRequest, length: number): number {
+  if (address !== 0 || (file ?? null) !== null) return PAGE_SIZE;
+  const whole = length > 0 && length % pmdSize() === 0;
+  return whole && usesHugePages() ? pmdSize() : PAGE_SIZE;
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   PTE_NONE,
   PTE_UFFD_WP,
   type Pte,
+  pteHuge,
   pteIsTable,
   pteKind,
   pteMarker,
@@ -26,6 +27,8 @@ import type { Steps } from '../../sched/op.ts';
 import { vmaHasUffdWithoutEventRemap } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { lockMapping } from './filemap.ts';
+import { moveHugePmd } from './huge-pmd.ts';
+import { splitHugePmd } from './huge-split.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import {
@@ -119,6 +122,11 @@ function* moveTable(move: PagetableMove, from: Vaddr, to: Vaddr, extent: number)
   const { mm } = move.old;
   const old = pmdSlot(mm, from);
   if (old < 0) return true;
+  if (pteHuge(getPte(old))) {
+    const fresh = extent === pmdSize() ? allocPmd(mm, to) : -1;
+    if (fresh >= 0 && (yield* moveHuge(move, old, fresh, from))) return true;
+    yield* splitHugePmd(move.old, from);
+  }
   if (extent === pmdSize() && movesTables(move)) {
     const fresh = allocPmd(mm, to);
     if (fresh < 0) return false;
@@ -128,6 +136,14 @@ function* moveTable(move: PagetableMove, from: Vaddr, to: Vaddr, extent: number)
   if ((yield* allocPte(mm, to)) < 0) return false;
   yield* movePtes(move, from, to, extent);
   return true;
+}
+
+/** Requires: both addresses aligned to huge pages. */
+function* moveHuge(move: PagetableMove, old: number, fresh: number, from: Vaddr): Steps<boolean> {
+  const rmap = takesRmapLocks(move.needRmapLocks, true) ? yield* takeRmapLocks(move.old) : [];
+  const moved = yield* moveHugePmd(move.old, old, fresh, from);
+  for (const held of rmap) unlock(held);
+  return moved;
 }
 
 /**

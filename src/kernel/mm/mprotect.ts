@@ -27,6 +27,7 @@ import {
   PTE_WRITE,
   type Pte,
   pteDirty,
+  pteHuge,
   pteIsTable,
   pteKind,
   pteMarker,
@@ -50,12 +51,22 @@ import {
 } from '../../uapi/mman.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { type Seam, seam } from '../seam.ts';
+import { changeHugePmd } from './huge-pmd.ts';
+import { splitHugePmd } from './huge-split.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { pageProt, vmPageProtWrite } from './page-prot.ts';
-import { allocPte, pmdAddrEnd, pmdSlot, pteSlotIn, ptLockOf, skipMissing } from './pgtable.ts';
+import {
+  allocPte,
+  isWholePmd,
+  pmdAddrEnd,
+  pmdSlot,
+  pteSlotIn,
+  ptLockOf,
+  skipMissing,
+} from './pgtable.ts';
 import { populateForWriting } from './populate.ts';
 import { needsSoftDirtyWp } from './soft-dirty.ts';
 import { flushTlbRange } from './tlb.ts';
@@ -285,7 +296,15 @@ function* changePteRange(
       if ((yield* allocPte(vma.mm, start)) === -1) return 0;
       continue;
     }
-    assert(pteIsTable(table), 'huge pages are not made yet');
+    if (pteHuge(table)) {
+      // What protects pages of files leaves a marker in each slot.
+      const whole = isWholePmd(start, end) && !(vma.file !== null && change.uffdWp === true);
+      const alter = (leaf: Pte): Pte => changePresentPte(vma, leaf, change);
+      if (!whole) yield* splitHugePmd(vma, start);
+      else if (yield* changeHugePmd(tlb, pmd, start, alter)) return (end - start) / PAGE_SIZE;
+      continue;
+    }
+    assert(pteIsTable(table), 'migrating huge pages are not modelled: nothing makes one');
     const ptl = ptLockOf(pteSlotIn(table, start));
     yield* lock(ptl);
     if (getPte(pmd) !== table) {

@@ -10,7 +10,15 @@
 
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { mkTable, PTE_NONE, type Pte, pteIsTable, pteTable } from '../../machine/pte.ts';
+import {
+  mkTable,
+  PTE_NONE,
+  type Pte,
+  pteHuge,
+  pteIsTable,
+  pteOfHuge,
+  pteTable,
+} from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
 import { READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
@@ -23,6 +31,14 @@ import type { Mm, Vaddr } from './mm-types.ts';
 /** Bytes a PMD entry spans: the size of a huge page. */
 export function pmdSize(): number {
   return PAGE_SIZE * machine.geometry.ptrsPerPte;
+}
+/** log2 of the pages of a huge page. @linux HPAGE_PMD_ORDER */
+export function pmdOrder(): number {
+  return Math.log2(machine.geometry.ptrsPerPte);
+}
+/** Whether [start, end) is one whole PMD span. */
+export function isWholePmd(start: Vaddr, end: Vaddr): boolean {
+  return end - start === pmdSize() && start % pmdSize() === 0;
 }
 /** Bytes a PUD entry spans. */
 export function pudSize(): number {
@@ -66,6 +82,20 @@ export function pteSlot(mm: Mm, address: Vaddr): number {
   if (pmd < 0) return -1;
   const word = getPte(pmd);
   return pteIsTable(word) ? pteSlotIn(word, address) : -1;
+}
+
+/** What the tables say of a page, of a huge one too, or null where there is no table. Reads all words on the way. */
+export function lookupPte(mm: Mm, address: Vaddr): Pte | null {
+  const pmd = pmdSlot(mm, address);
+  if (pmd < 0) return null;
+  const word = getPte(pmd);
+  if (pteIsTable(word)) return getPte(pteSlotIn(word, address));
+  return pteHuge(word) ? pteOfHuge(word, pageInPmd(address)) : null;
+}
+
+/** Which page of its PMD span an address is in. */
+export function pageInPmd(address: Vaddr): number {
+  return Math.floor(address / PAGE_SIZE) % machine.geometry.ptrsPerPte;
 }
 
 /**
@@ -131,6 +161,27 @@ export function skipMissing(mm: Mm, address: Vaddr, end: Vaddr): Vaddr {
     here = (Math.floor(here / stride) + 1) * stride;
   }
   return end;
+}
+
+/** An empty PTE table that nothing points at yet, or -1: for a huge page to be split into one day. @linux pte_alloc_one */
+export function allocPteTable(mm: Mm): number {
+  return allocTable(mm, PTE_LOCK);
+}
+
+/**
+ * Puts a table aside under a huge page, so that splitting it never wants memory.
+ * Requires: the lock of the PMD slot, which holds a huge page of anonymous memory. @linux pgtable_trans_huge_deposit
+ */
+export function depositTable(pmd: number, table: number): void {
+  world.deposited.set(pmd, table);
+}
+
+/** Takes it back. Requires: the lock of the PMD slot. @linux pgtable_trans_huge_withdraw */
+export function withdrawTable(pmd: number): number {
+  const table = world.deposited.get(pmd);
+  if (table === undefined) throw new Error(`BUG: no table under the huge page of slot ${pmd}`);
+  world.deposited.delete(pmd);
+  return table;
 }
 
 function allocTable(mm: Mm, cls: typeof PMD_LOCK | null): number {

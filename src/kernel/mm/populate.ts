@@ -1,7 +1,6 @@
 /** Faulting pages in without an access: MADV_POPULATE_*, MAP_POPULATE, locked memory. @linux mm/gup.c __mm_populate */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { PTE_PROTNONE, ptePresent, pteWrite } from '../../machine/pte.ts';
-import { getPte } from '../../machine/tables.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
@@ -11,8 +10,7 @@ import { faultErrno, killed } from './gup.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
-import { ptLockOf } from './pgtable.ts';
-import { pteOffsetMapLock } from './pte-offset-map.ts';
+import { entryAt, lockEntries } from './pte-offset-map.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
@@ -156,10 +154,10 @@ function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
 
 /** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_pte */
 function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
-  const slot = yield* pteOffsetMapLock(mm, address);
-  if (slot < 0) return false;
-  const pte = getPte(slot);
-  unlock(ptLockOf(slot));
+  const entries = yield* lockEntries(mm, address);
+  if (entries === null) return false;
+  const pte = entryAt(entries, 0);
+  unlock(entries.lock);
   if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0) return false;
   return !write || pteWrite(pte);
 }

@@ -3,12 +3,12 @@
  * empties, under no more than what a fault holds. @linux mm/pgtable-generic.c
  */
 import { machine } from '../../machine/current.ts';
-import { mkTable, pteIsTable } from '../../machine/pte.ts';
+import { mkTable, type Pte, pteHuge, pteIsTable, pteOfHuge } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
-import { lock, take, unlock } from '../../sched/lock.ts';
+import { type Lock, lock, take, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
-import { pmdSlot, pteSlotIn, ptLockOf } from './pgtable.ts';
+import { pageInPmd, pmdSlot, pteSlotIn, ptLockOf } from './pgtable.ts';
 
 /**
  * Whether a slot is still in the table that its PMD entry points at. Requires: the slot's page-table lock, which keeps
@@ -16,6 +16,43 @@ import { pmdSlot, pteSlotIn, ptLockOf } from './pgtable.ts';
  */
 export function tableStillThere(pmd: number, slot: number): boolean {
   return getPte(pmd) === mkTable(Math.floor(slot / machine.tables.granule));
+}
+
+/** The entries of one PTE table from an address on, or the huge page in its place, under its lock. */
+export interface Entries {
+  readonly lock: Lock;
+  /** Of the first PTE, or of the PMD. */
+  readonly slot: number;
+  readonly huge: boolean;
+  /** Which page of the PMD span the first is. */
+  readonly page: number;
+}
+
+/**
+ * Locks what maps an address: its PTE table, or its huge page.
+ * @returns null when there is neither
+ * Requires: mmap_lock or the VMA lock, for reading.
+ */
+export function* lockEntries(mm: Mm, address: Vaddr): Steps<Entries | null> {
+  for (;;) {
+    const pmd = pmdSlot(mm, address);
+    if (pmd < 0) return null;
+    const word = getPte(pmd);
+    const huge = pteHuge(word);
+    if (!huge && !pteIsTable(word)) return null;
+    const slot = huge ? pmd : pteSlotIn(word, address);
+    const ptl = ptLockOf(slot);
+    yield* lock(ptl);
+    const now = getPte(pmd);
+    if (huge ? pteHuge(now) : now === word)
+      return { lock: ptl, slot, huge, page: pageInPmd(address) };
+    unlock(ptl);
+  }
+}
+
+/** What the tables say of the page that lies i pages behind the first. Requires: the lock of the entries. */
+export function entryAt({ slot, huge, page }: Entries, i: number): Pte {
+  return huge ? pteOfHuge(getPte(slot), page + i) : getPte(slot + i);
 }
 
 /**

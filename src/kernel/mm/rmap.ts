@@ -45,6 +45,71 @@ export function folioAddNewAnonRmap(pfn: Pfn, vma: Vma, address: Vaddr): void {
 }
 
 /**
+ * Makes a fresh large folio an anonymous one, mapped once and whole, exclusively.
+ * Requires: as folioAddNewAnonRmap, for the PMD slot. @linux folio_add_new_anon_rmap
+ */
+export function folioAddNewAnonRmapPmd(head: Pfn, vma: Vma, address: Vaddr): void {
+  const { anonVma } = vma;
+  assert(anonVma !== null, 'a private page is mapped into a VMA without anon_vma');
+  const { frames } = machine;
+  sched.touch(folioCell(head), WRITE);
+  frames.flags[head] = PG_ANON | PG_SWAPBACKED | PG_ANON_EXCLUSIVE;
+  frames.mapping[head] = anonVma.id;
+  frames.index[head] = linearPageIndex(vma, address);
+  frames.addEntireMapcount(head, 1);
+  vma.mm.rss.anon += 1 << frames.order(head);
+}
+
+/**
+ * Adds a forked child's mapping of a whole large folio.
+ * @returns false when it may be pinned for DMA
+ * Requires: both PMD locks. @linux folio_try_dup_anon_rmap_pmd
+ */
+export function folioTryDupAnonRmapPmd(head: Pfn, dst: Vma, src: Vma): boolean {
+  const { frames } = machine;
+  if (frames.hasFlag(head, PG_ANON_EXCLUSIVE)) {
+    if (src.mm.hasPinned && frames.refcount(head) >= GUP_PIN_COUNTING_BIAS) return false;
+    frames.clearFlag(head, PG_ANON_EXCLUSIVE);
+  }
+  frames.get(head);
+  frames.addEntireMapcount(head, 1);
+  dst.mm.rss.anon += 1 << frames.order(head);
+  return true;
+}
+
+/** Counts a mapping of a whole large folio of a file. Requires: the PMD lock; a reference. @linux folio_add_file_rmap_pmd */
+export function folioAddFileRmapPmd(head: Pfn, vma: Vma): void {
+  machine.frames.addEntireMapcount(head, 1);
+  vma.mm.rss.shmem += 1 << machine.frames.order(head);
+}
+
+/** Takes a mapping of a whole large folio away. Requires: the PMD lock. @linux folio_remove_rmap_pmd */
+export function folioRemoveRmapPmd(head: Pfn, vma: Vma): void {
+  const { frames } = machine;
+  frames.addEntireMapcount(head, -1);
+  const pages = 1 << frames.order(head);
+  if (((frames.flags[head] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon -= pages;
+  else vma.mm.rss.shmem -= pages;
+}
+
+/**
+ * Counts the mappings of a large folio that a table maps frame by frame from now on instead of one entry the whole. Each
+ * of them holds a reference, and is exclusive if the whole was.
+ * Requires: the PMD lock; the table in nobody's reach yet.
+ */
+export function folioSplitRmap(head: Pfn): void {
+  const { frames } = machine;
+  const pages = 1 << frames.order(head);
+  const exclusive = frames.hasFlag(head, PG_ANON_EXCLUSIVE);
+  frames.getMany(head, pages - 1);
+  for (let pfn = head; pfn < head + pages; pfn = (pfn + 1) as Pfn) {
+    if (exclusive) frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
+    frames.addMapcount(pfn, 1);
+  }
+  frames.addEntireMapcount(head, -1);
+}
+
+/**
  * Counts the mapping of a folio that comes back from the swap device, whose AnonExclusive was kept in the entry. One that
  * was never unmapped since it was read keeps its place in the rmap.
  * Requires: the page-table lock, the folio lock; a reference. @linux folio_add_anon_rmap_ptes

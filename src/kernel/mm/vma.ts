@@ -16,6 +16,7 @@ import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { seam } from '../seam.ts';
 import { type AnonVma, anonVmaClone, unlinkAnonVmas } from './anon-vma.ts';
 import { linkFileVma, lockMapping, unlockMapping } from './filemap.ts';
+import { splitHugePmdAt } from './huge-split.ts';
 import { hugetlbVmaOpen, isVmHugetlb, mayCut } from './hugetlb-vma.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { vmaStartWrite } from './mmap-lock.ts';
@@ -99,6 +100,7 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
   fresh.uffd = vma.uffd;
   if (isVmHugetlb(vma)) hugetlbVmaOpen(fresh, vma);
   yield* vmaStartWrite(vma);
+  yield* splitHugePmdAt(vma, address);
   fresh.anonVma = vma.anonVma;
   yield* anonVmaClone(fresh, vma);
   const mapping = yield* lockMapping(vma);
@@ -285,6 +287,9 @@ function* grow(
   flags: VmFlags,
   { removed, shrunk }: Rest,
 ): Steps<Vma> {
+  if (shrunk !== undefined) {
+    yield* splitHugePmdAt(shrunk, shrunk.start >= target.end ? end : start);
+  }
   const mapping = yield* lockMapping(target);
   const root = yield* lockAnonVma(target);
   for (const vma of removed) {

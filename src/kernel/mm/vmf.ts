@@ -1,5 +1,4 @@
 /** One fault on its way through the kernel. @linux include/linux/mm.h struct vm_fault */
-import { assert } from '../../base/assert.ts';
 import type { Pte } from '../../machine/pte.ts';
 import { getPte } from '../../machine/tables.ts';
 import { tryLockRead } from '../../sched/lock.ts';
@@ -19,6 +18,7 @@ import {
   VM_FAULT_RETRY,
   type VmFault,
 } from './vm-fault.ts';
+import { has, VM_UFFD_MISSING } from './vm-flags.ts';
 
 export interface Fault {
   readonly vma: Vma;
@@ -37,16 +37,15 @@ export interface Fault {
 }
 
 /**
- * Finds the slot of the fault, and makes its table where there is none. @returns false when out of memory
+ * Finds the slot of the fault, and makes its table where there is none. @returns 'huge': there is a huge page instead
  * Requires: as handleMmFault. @linux pte_alloc
  */
-export function* vmfPteAlloc(vmf: Fault): Steps<boolean> {
+export function* vmfPteAlloc(vmf: Fault): Steps<'done' | 'no-memory' | 'huge'> {
   const slot = yield* allocPte(vmf.vma.mm, vmf.address);
-  if (slot === -1) return false;
-  assert(slot >= 0, 'huge and migrating PMDs are not modelled yet: nothing makes one');
+  if (slot < 0) return slot === -1 ? 'no-memory' : 'huge';
   vmf.slot = slot;
   vmf.pmd = pmdSlot(vmf.vma.mm, vmf.address);
-  return true;
+  return 'done';
 }
 
 /** Drops the lock under which the fault runs: whoever does must return VM_FAULT_RETRY. @linux release_fault_lock */
@@ -60,6 +59,13 @@ export const slotSameOnInstall = seam(
   'memory.slotSameOnInstall',
   (vmf: Fault): boolean => getPte(vmf.slot) === vmf.orig,
   'F: chk slot same under PTL: another fault or a fill may have put a page there, which must not be lost',
+);
+
+/** Under the page-table lock: may the kernel fill the slot itself? */
+export const mayFillMissing = seam(
+  'memory.mayFillMissing',
+  (vmf: Fault): boolean => !has(vmf.vma.flags, VM_UFFD_MISSING),
+  'F: chk MISSING under PTL: a slot registered for missing faults is filled by user space only',
 );
 
 /**

@@ -15,6 +15,7 @@ import {
   PTE_NONE,
   type Pte,
   pteDirty,
+  pteHuge,
   pteIsTable,
   pteKind,
   pteMarker,
@@ -30,11 +31,14 @@ import { WRITE } from '../../sched/cell.ts';
 import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { seam } from '../seam.ts';
+import { zapHugePmd } from './huge-pmd.ts';
+import { splitHugePmd } from './huge-split.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import {
   freeTable,
+  isWholePmd,
   pmdAddrEnd,
   pmdSize,
   pmdSlot,
@@ -115,9 +119,17 @@ function* zapPteRange(
 ): Steps<void> {
   const pmd = pmdSlot(vma.mm, start);
   if (pmd < 0) return;
+  if (pteHuge(getPte(pmd))) {
+    if (isWholePmd(start, end) && (yield* zapHugePmd(tlb, vma, pmd, start))) return;
+    yield* splitHugePmd(vma, start);
+  }
   const table = getPte(pmd);
   if (table === PTE_NONE) return;
-  assert(pteIsTable(table), 'huge pages are not made yet');
+  if (!pteIsTable(table)) {
+    // A huge page came back before we looked again.
+    yield* zapPteRange(tlb, vma, start, end, details);
+    return;
+  }
   const ptl = ptLockOf(pteSlotIn(table, start));
   yield* lock(ptl);
   const same = tableStillThere(pmd, table);

@@ -35,7 +35,11 @@ import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { swapinSkipsCache } from './swap.ts';
+
+import { THP_PATCHES } from './thp.ts';
+
 import { UFFD_WP_PATCHES } from './uffd-wp.ts';
+
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
@@ -85,11 +89,12 @@ export const PATCHES: readonly Patch[] = [
   ...MOVE_PATCHES,
   ...GUP_PATCHES,
   ...SOFT_DIRTY_PATCHES,
+  ...THP_PATCHES,
   ...UFFD_WP_PATCHES,
 ];
 
 /** Patches that stand for an option of the kernel's build, which no version decides. */
-export const CONFIGS: readonly string[] = ['soft-dirty'];
+export const CONFIGS: readonly string[] = ['soft-dirty', 'thp', 'thp-always'];
 
 export function patchByName(name: string): Patch | null {
   return [...PATCHES, ...mutationPatches()].find((p) => p.name === name) ?? null;

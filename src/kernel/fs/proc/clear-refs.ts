@@ -29,8 +29,8 @@ import {
   mmuNotifierInvalidateRangeEnd,
   mmuNotifierInvalidateRangeStart,
 } from '../../mm/mmu-notifier.ts';
-import { pmdAddrEnd, ptLockOf, skipMissing } from '../../mm/pgtable.ts';
-import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
+import { pmdAddrEnd, skipMissing } from '../../mm/pgtable.ts';
+import { lockEntries } from '../../mm/pte-offset-map.ts';
 import { softDirtyBit } from '../../mm/soft-dirty.ts';
 import { decTlbFlushPending, flushTlbMm, incTlbFlushPending } from '../../mm/tlb.ts';
 import {
@@ -102,14 +102,15 @@ function* walk(vma: Vma, softDirty: boolean): Steps<void> {
   yield* vmaStartWrite(vma);
   for (let address = skipMissing(mm, vma.start, vma.end); address < vma.end; ) {
     const next = pmdAddrEnd(address, vma.end);
-    const first = yield* pteOffsetMapLock(mm, address);
-    if (first >= 0) {
-      for (let i = 0; i < (next - address) / PAGE_SIZE; i++) {
-        const pte = getPte(first + i);
+    const entries = yield* lockEntries(mm, address);
+    if (entries !== null) {
+      const { slot, huge } = entries;
+      for (let i = 0; i < (huge ? 1 : (next - address) / PAGE_SIZE); i++) {
+        const pte = getPte(slot + i);
         const rest = softDirty ? clearSoftDirty(vma, pte) : clearYoung(pte);
-        if (rest !== pte) setPte(first + i, rest);
+        if (rest !== pte) setPte(slot + i, rest);
       }
-      unlock(ptLockOf(first));
+      unlock(entries.lock);
     }
     address = skipMissing(mm, next, vma.end);
   }

@@ -15,11 +15,23 @@ const VMALLOC_TOTAL_KB = 34_359_738_367;
 export function procMeminfo(): string {
   const { frames, tables } = machine;
   let [anon, mapped, shmem] = [0, 0, 0];
+  let [anonHuge, shmemHuge, shmemMappedHuge] = [0, 0, 0];
   for (const { pfn, mapcount } of frames.census()) {
     const flags = frames.flags[pfn] ?? 0;
-    if ((flags & PG_ANON) !== 0) anon += mapcount > 0 ? 1 : 0;
-    else if (mapcount > 0) mapped++;
-    if ((flags & (PG_ANON | PG_SWAPBACKED)) === PG_SWAPBACKED) shmem++;
+    const pages = 1 << frames.order(pfn);
+    const mappedPages = mapcount === 0 ? 0 : pages;
+    const whole = frames.entireMapcount(pfn) > 0 ? pages : 0;
+    if ((flags & PG_ANON) !== 0) {
+      anon += mappedPages;
+      anonHuge += whole;
+    } else {
+      mapped += mappedPages;
+      shmemMappedHuge += whole;
+    }
+    if ((flags & (PG_ANON | PG_SWAPBACKED)) === PG_SWAPBACKED) {
+      shmem += pages;
+      if (pages > 1) shmemHuge += pages;
+    }
   }
   const { committed, locked } = overMappings();
   const free = (frames.count - frames.inUse) * PAGE_KB;
@@ -52,8 +64,11 @@ export function procMeminfo(): string {
     ['CommitLimit', Math.floor(total / 2) + (swap?.slots ?? 0) * PAGE_KB],
     ['Committed_AS', committed],
     ['VmallocTotal', VMALLOC_TOTAL_KB],
-    ...none('VmallocUsed', 'VmallocChunk', 'Percpu', 'AnonHugePages', 'ShmemHugePages'),
-    ...none('ShmemPmdMapped', 'FileHugePages', 'FilePmdMapped', 'Balloon'),
+    ...none('VmallocUsed', 'VmallocChunk', 'Percpu'),
+    ['AnonHugePages', anonHuge * PAGE_KB],
+    ['ShmemHugePages', shmemHuge * PAGE_KB],
+    ['ShmemPmdMapped', shmemMappedHuge * PAGE_KB],
+    ...none('FileHugePages', 'FilePmdMapped', 'Balloon'),
   ];
   const h = defaultHstate();
   const counts = { Total: h.nr, Free: h.free.length, Rsvd: h.resv, Surp: h.surplus };

@@ -29,6 +29,7 @@ import {
   encodeRegions,
   PAGE_IS_FILE,
   PAGE_IS_GUARD,
+  PAGE_IS_HUGE,
   PAGE_IS_PFNZERO,
   PAGE_IS_PRESENT,
   PAGE_IS_SOFT_DIRTY,
@@ -46,6 +47,7 @@ import { decodeStruct, encodeField } from '../../../uapi/userfaultfd.ts';
 import type { Task } from '../../core/task.ts';
 import { world } from '../../current.ts';
 import { type ErrnoRow, errnoTable, fail } from '../../errno-row.ts';
+import { splitHugePmd } from '../../mm/huge-split.ts';
 import type { Mm, Vaddr, Vma } from '../../mm/mm-types.ts';
 import { mmapReadLock, mmapReadUnlock } from '../../mm/mmap-lock.ts';
 import {
@@ -54,8 +56,8 @@ import {
 } from '../../mm/mmu-notifier.ts';
 import { changeProtection } from '../../mm/mprotect.ts';
 import { mkUffdWp } from '../../mm/page-prot.ts';
-import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
-import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
+import { isWholePmd, pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
+import { lockEntries, pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
 import { flushNow } from '../../mm/tlb.ts';
 import { copyFromUser, copyToUser } from '../../mm/user-access.ts';
 import { has, VM_HUGETLB, VM_PFNMAP, VM_SOFTDIRTY, VM_UFFD_WP } from '../../mm/vm-flags.ts';
@@ -192,6 +194,7 @@ export const flushScanned = seam(
 
 /** One page table, or the hole where there is none. @linux pagemap_scan_pmd_entry, pagemap_scan_pte_hole */
 function* scanTable(scan: Scan, vma: Vma, start: Vaddr, end: Vaddr): Steps<ErrnoRow | null> {
+  if (yield* scanHuge(scan, vma, start, end)) return null;
   const first = yield* pteOffsetMapLock(vma.mm, start);
   if (first < 0) return yield* scanHole(scan, vma, start, end);
   const protect = (scan.arg.flags & PM_SCAN_WP_MATCHING) !== 0;
@@ -206,6 +209,40 @@ function* scanTable(scan: Scan, vma: Vma, start: Vaddr, end: Vaddr): Steps<Errno
   }
   unlock(ptLockOf(first));
   return null;
+}
+
+/**
+ * A huge page, all of it alike. One of which only part is to be protected is split, and looked at page by page.
+ * @returns whether it was one, and is done. @linux pagemap_scan_thp_entry
+ */
+function* scanHuge(scan: Scan, vma: Vma, start: Vaddr, end: Vaddr): Steps<boolean> {
+  const entries = yield* lockEntries(vma.mm, start);
+  if (entries === null || !entries.huge) {
+    if (entries !== null) unlock(entries.lock);
+    return false;
+  }
+  const leaf = getPte(entries.slot);
+  const categories = vmaCategory(vma) | pageCategory(leaf) | PAGE_IS_HUGE;
+  let whole = true;
+  if (matches(scan.arg, categories)) {
+    const { found, stopped } = scan;
+    const before = scan.regions.map((region) => ({ ...region }));
+    const until = report(scan, categories, start, end);
+    const protect = (scan.arg.flags & PM_SCAN_WP_MATCHING) !== 0 && until > start;
+    whole = !protect || isWholePmd(start, until);
+    if (protect && whole) {
+      setPte(entries.slot, mkUffdWp(leaf));
+      flushNow(vma.mm, start, until);
+    }
+    if (!whole) {
+      scan.regions = before;
+      scan.found = found;
+      scan.stopped = stopped;
+    }
+  }
+  unlock(entries.lock);
+  if (!whole) yield* splitHugePmd(vma, start);
+  return whole;
 }
 
 /** Where there is no table every page is alike; protecting makes the tables for its markers. */

@@ -17,7 +17,6 @@ import {
   pteUffdWpAny,
   swpOffset,
 } from '../../../machine/pte.ts';
-import { getPte } from '../../../machine/tables.ts';
 import { unlock } from '../../../sched/lock.ts';
 import type { Steps } from '../../../sched/op.ts';
 import { EINVAL, ENOTTY } from '../../../uapi/errno.ts';
@@ -25,8 +24,8 @@ import { PAGEMAP_SCAN } from '../../../uapi/pagemap-scan.ts';
 import type { Task } from '../../core/task.ts';
 import type { Mm, Vaddr } from '../../mm/mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from '../../mm/mmap-lock.ts';
-import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
-import { pteOffsetMapLock } from '../../mm/pte-offset-map.ts';
+import { pmdAddrEnd } from '../../mm/pgtable.ts';
+import { entryAt, lockEntries } from '../../mm/pte-offset-map.ts';
 import { has, VM_SOFTDIRTY } from '../../mm/vm-flags.ts';
 import { seam } from '../../seam.ts';
 import { File, type FileOps } from '../file.ts';
@@ -62,12 +61,15 @@ export function* pagemapWords(
   yield* mmapReadLock(mm);
   for (let address = start; address < end; ) {
     const next = pmdAddrEnd(address, end);
-    const first = yield* pteOffsetMapLock(mm, address);
+    const first = yield* lockEntries(mm, address);
     for (let page = address; page < next; page += PAGE_SIZE) {
-      const pte = first < 0 ? PTE_NONE : getPte(first + (page - address) / PAGE_SIZE);
-      words[(page - start) / PAGE_SIZE] = wordOf(mm, page, pte, showPfn);
+      const pte = first === null ? PTE_NONE : entryAt(first, (page - address) / PAGE_SIZE);
+      const word = wordOf(mm, page, pte, showPfn);
+      // The huge zero page is nobody's, and yet no anonymous page (measured on 6.18).
+      const file = first?.huge === true && pteSpecial(pte) ? PM_FILE : 0n;
+      words[(page - start) / PAGE_SIZE] = word | file;
     }
-    if (first >= 0) unlock(ptLockOf(first));
+    if (first !== null) unlock(first.lock);
     address = next;
   }
   mmapReadUnlock(mm);
@@ -106,7 +108,7 @@ function presentWord(pte: Pte, showPfn: boolean): bigint {
   if (pteSpecial(pte) || pfn === ZERO_PFN) return frame;
   const { frames } = machine;
   const file = frames.hasFlag(pfn, PG_ANON) ? 0n : PM_FILE;
-  return frame | file | (frames.mapcount(pfn) === 1 ? PM_MMAP_EXCLUSIVE : 0n);
+  return frame | file | (frames.pageMapcount(pfn) === 1 ? PM_MMAP_EXCLUSIVE : 0n);
 }
 
 /** Opens /proc/PID/pagemap of an address space. @param flags O_* status flags */

@@ -10,8 +10,10 @@ import {
   PTE_YOUNG,
   type Pte,
   pteDirty,
+  pteHuge,
   pteIsTable,
   pteKind,
+  pteOfHuge,
   ptePfn,
   pteSpecial,
   swpOffset,
@@ -23,10 +25,11 @@ import { vmaInode } from '../../mm/filemap.ts';
 import { vmaPageSize } from '../../mm/hugetlb-vma.ts';
 
 import type { Mm, Vma } from '../../mm/mm-types.ts';
-import { pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
+import { pageInPmd, pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
 import { linearPageIndex } from '../../mm/rmap.ts';
 import { peekSwapped, vmaSwapUsage } from '../../mm/shmem-swap.ts';
 import { swapCount } from '../../mm/swapfile.ts';
+import { thpAllowable } from '../../mm/thp-policy.ts';
 import { has, VM_LOCKED, VM_SHARED, VM_WRITE } from '../../mm/vm-flags.ts';
 import { mapsLine, vmFlagLetters } from './maps.ts';
 
@@ -49,6 +52,8 @@ export class MemSizeStats {
   referenced = 0;
   anonymous = 0;
   lazyfree = 0;
+  anonHuge = 0;
+  shmemHuge = 0;
   swap = 0;
   swapPss = 0;
 
@@ -63,13 +68,21 @@ export class MemSizeStats {
     for (let address = skipMissing(vma.mm, vma.start, vma.end); address < vma.end; ) {
       const next = pmdAddrEnd(address, vma.end);
       const pmd = pmdSlot(vma.mm, address);
-      const table = pmd < 0 ? null : getPte(pmd);
-      for (let page = address; table !== null && pteIsTable(table) && page < next; ) {
-        this.#entry(getPte(pteSlotIn(table, page)), locked);
-        page += PAGE_SIZE;
+      const word = pmd < 0 ? PTE_NONE : getPte(pmd);
+      const table = pteIsTable(word);
+      if (pteHuge(word)) this.#huge(word, next - address);
+      for (let page = address; (table || pteHuge(word)) && page < next; page += PAGE_SIZE) {
+        const i = pageInPmd(page);
+        this.#entry(table ? getPte(pteSlotIn(word, page)) : pteOfHuge(word, i), locked);
       }
       address = skipMissing(vma.mm, next, vma.end);
     }
+  }
+
+  #huge(leaf: Pte, bytes: number): void {
+    if (pteSpecial(leaf)) return;
+    if (machine.frames.hasFlag(ptePfn(leaf), PG_ANON)) this.anonHuge += bytes;
+    else this.shmemHuge += bytes;
   }
 
   #entry(pte: Pte, locked: boolean): void {
@@ -83,7 +96,7 @@ export class MemSizeStats {
     const pfn = ptePfn(pte);
     const anon = frames.hasFlag(pfn, PG_ANON);
     const dirty = pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY);
-    const mappings = frames.mapcount(pfn);
+    const mappings = frames.pageMapcount(pfn);
     const share = Math.floor((PAGE_SIZE * PSS_UNIT) / Math.max(1, mappings));
     this.rss += PAGE_SIZE;
     this.pss += share;
@@ -118,7 +131,9 @@ export class MemSizeStats {
       kb('Anonymous', this.anonymous),
       kb('KSM', 0),
       kb('LazyFree', this.lazyfree),
-      ...['AnonHugePages', 'ShmemPmdMapped', 'FilePmdMapped'].map((name) => kb(name, 0)),
+      kb('AnonHugePages', this.anonHuge),
+      kb('ShmemPmdMapped', this.shmemHuge),
+      kb('FilePmdMapped', 0),
       ...['Shared_Hugetlb', 'Private_Hugetlb'].map((name) => kb(name, 0)),
       kb('Swap', this.swap),
       part('SwapPss', this.swapPss),
@@ -159,8 +174,7 @@ export function procSmaps(mm: Mm): string {
     const size = vmaPageSize(vma);
     const page = kb('KernelPageSize', size) + kb('MMUPageSize', size);
     text += `${mapsLine(mm, vma)}\n${kb('Size', vma.end - vma.start)}${page}${stats.lines(false)}`;
-    // There are no huge pages yet, so none is eligible.
-    text += `THPeligible:           0\nVmFlags: ${vmFlagLetters(vma.flags)} \n`;
+    text += `THPeligible:           ${thpAllowable(vma, 'smaps') ? 1 : 0}\nVmFlags: ${vmFlagLetters(vma.flags)} \n`;
   }
   return text;
 }

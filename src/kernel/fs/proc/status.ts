@@ -42,7 +42,7 @@ export function procStatus(task: Task): string {
     ['Kthread', '0'],
     ...(task.mm === null ? [] : memoryRows(task.mm)),
     ['CoreDumping', task.dumping ? '1' : '0'],
-    ['THP_enabled', '1'],
+    ['THP_enabled', task.mmOrDie.thpDisable === 'all' ? '0' : '1'],
     ['untag_mask', '0xffffffffffffffff'],
     ['Threads', `${group.threads.length}`],
     ['SigQ', `${task.pending.length + group.pending.length}/96365`],
