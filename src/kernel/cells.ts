@@ -49,7 +49,7 @@ const NAMES: readonly string[] = [
   'folio',
   'mapcount',
   'kvm',
-  '9',
+  'shortage',
   'mmap_lock',
   'vma_lock',
   'vma_tree',

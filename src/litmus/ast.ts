@@ -97,8 +97,8 @@ export interface When {
 }
 
 /** What a rule without an expression speaks of. */
-export type Event = 'hang' | 'lost-wake' | 'leak';
-export const EVENTS: readonly Event[] = ['hang', 'lost-wake', 'leak'];
+export type Event = 'hang' | 'lost-wake' | 'livelock' | 'leak';
+export const EVENTS: readonly Event[] = ['hang', 'lost-wake', 'livelock', 'leak'];
 
 export interface Rule {
   readonly kind: 'never' | 'always' | 'exists' | 'promise';

@@ -8,6 +8,7 @@ import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
 import { compileCond } from './conditions.ts';
 import { isConfig } from './config.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
+import { failuresOf, isFail } from './fail.ts';
 import type { Eval } from './operands.ts';
 import { PROMISES, type PromiseName } from './promise.ts';
 import { Scope, type Strand } from './scope.ts';
@@ -44,6 +45,8 @@ export interface CompiledTest {
   readonly actors: readonly Actor[];
   /** Pages of the swap device; 0: none. */
   readonly swapPages: number;
+  /** Allocations that may fail. */
+  readonly failures: number;
   readonly final: Code | null;
   readonly rules: readonly CompiledRule[];
   readonly promises: readonly PromiseName[];
@@ -52,7 +55,7 @@ export interface CompiledTest {
 }
 
 /** Names by which expectations speak of what is always checked. */
-export const ALWAYS_ON: readonly string[] = ['hang', 'lost-wake', 'leak', 'assert'];
+export const ALWAYS_ON: readonly string[] = ['hang', 'lost-wake', 'livelock', 'leak', 'assert'];
 /** What a test may have at most: every strand takes a hart. */
 const MAX_STRANDS = 14;
 const LATER_PROMISES: readonly string[] = [
@@ -81,7 +84,7 @@ export function compileTest(
   }
   const compiler = new Compiler(scope, spawnChild);
   const setup = test.setup
-    .filter((s) => !isAdversary(s) && !isConfig(s))
+    .filter((s) => !isAdversary(s) && !isConfig(s) && !isFail(s))
     .map((s) => ({
       pos: s.pos,
       process: s.process ?? null,
@@ -110,6 +113,7 @@ export function compileTest(
     threads,
     actors,
     swapPages: usesSwap(test) ? swapPagesOf(scope) : 0,
+    failures: failuresOf(test),
     final,
     rules,
     promises: promisesOf(rules),

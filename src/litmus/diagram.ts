@@ -47,6 +47,9 @@ export interface Diagram {
   readonly ending: readonly string[];
 }
 
+/** Steps shown of an execution that came to no end. */
+const SHOWN_OF_MANY = 60;
+
 /** Runs an execution again and writes down every step. @throws ScheduleMismatch */
 export function drawExecution(
   compiled: CompiledTest,
@@ -73,14 +76,18 @@ export function drawExecution(
   } else {
     for (const rule of seen.outcome.broken) ending.push(`broken: ${rule}`);
     if (seen.ending === 'stuck') ending.push(...seen.outcome.stuck.map((s) => `hang: ${s}`));
-    if (seen.ending === 'limit') ending.push(`broken off after ${maxSteps} steps`);
+    if (seen.ending === 'limit') {
+      ending.push(`broken off after ${maxSteps} steps, of which the first are shown`);
+    }
     drawn.rest();
   }
   const values = seen.outcome?.values ?? [];
   const registers = compiled.shown.flatMap(({ name }, i): [string, string][] =>
     values[i] === undefined || values[i] === 'unset' ? [] : [[name, at(values, i)]],
   );
-  return { ...drawn.drawn(), registers, ending };
+  const { threads, steps } = drawn.drawn();
+  const shown = seen.ending === 'limit' ? steps.slice(0, SHOWN_OF_MANY) : steps;
+  return { threads, steps: shown, registers, ending };
 }
 
 /** Looks at the world after each step and says what is different. */

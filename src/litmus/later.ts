@@ -1,6 +1,5 @@
 /** Words that a later part of the kernel brings. */
 export const LATER: Readonly<Record<string, string>> = {
-  fail: 'failing allocations (`fail alloc`)',
   send: 'passing descriptors between processes',
   memfd_create: 'memfd_create(2) by its own name (there is memfd)',
   process_vm_readv: 'process_vm_readv(2)',

@@ -10,9 +10,10 @@ import { enterSched } from '../sched/current.ts';
 import type { Ending, Oracle, Sched } from '../sched/sched.ts';
 import type { Thread } from '../sched/thread.ts';
 import { spawnActor } from './adversary.ts';
-import type { Pos } from './ast.ts';
+import type { Event, Pos } from './ast.ts';
 import type { CompiledTest } from './compile.ts';
 import { LitmusError } from './error.ts';
+import { spawnFailures } from './fail.ts';
 import { checkAll, checkStep, teardown } from './integrity.ts';
 import { lostWake } from './lost-wake.ts';
 import { PagePromise } from './promise.ts';
@@ -96,7 +97,8 @@ function checkpoint(run: RunState, other: RunState): Checkpoint {
 /** A World whose set-up is done and whose threads have not begun. */
 function setUp(compiled: CompiledTest): RunState {
   const { geometry, harts, overrides, swapPages, scope } = compiled;
-  const world = new World({ geometry, harts, exploring: true, overrides, swapPages });
+  const failing = compiled.failures > 0;
+  const world = new World({ geometry, harts, exploring: true, overrides, swapPages, failing });
   enterWorld(world);
   const main = createProcess(world, { name: 'main', hart: 0, owner: 0 });
   main.scratch = new Uint8Array(compiled.scratch);
@@ -122,6 +124,7 @@ function setUp(compiled: CompiledTest): RunState {
   for (const [i, actor] of compiled.actors.entries()) {
     spawnActor(run, actor, scope.strands.length + i);
   }
+  spawnFailures(run, compiled.failures);
   world.sched.spawn('rcu', () => world.rcu.actor(), true);
   return run;
 }
@@ -178,6 +181,9 @@ export class LitmusExecution implements Execution<Outcome> {
     enterWorld(this.run.world);
     const { run } = this;
     run.hung = ending === 'stuck';
+    run.livelock = ending === 'limit';
+    // Failures that came too late strike nobody.
+    if (run.world.machine.shortage !== null) run.world.machine.shortage.due = 0;
     const stuck = run.hung ? this.#stuck() : [];
     run.lostWake = run.hung && lostWake(run);
     if (ending === 'done' && this.#compiled.final !== null) this.#finally(this.#compiled.final);
@@ -203,8 +209,9 @@ export class LitmusExecution implements Execution<Outcome> {
     return { values, broken, reached, ending, stuck };
   }
 
-  #happened(event: 'hang' | 'lost-wake' | 'leak'): boolean {
+  #happened(event: Event): boolean {
     if (event === 'hang') return this.run.hung;
+    if (event === 'livelock') return this.run.livelock;
     return event === 'lost-wake' && this.run.lostWake;
   }
 

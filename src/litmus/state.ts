@@ -31,6 +31,7 @@ export class RunState {
   /** How the threads came out; for rules. */
   hung = false;
   lostWake = false;
+  livelock = false;
 
   constructor(world: World, mainTask: Task, slots: number) {
     this.world = world;

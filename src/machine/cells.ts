@@ -14,6 +14,9 @@ export const CELL_FOLIO = 6;
 /** The number of mappings of a frame. */
 export const CELL_MAPCOUNT = 7;
 
+/** Allocations that fail by injection. */
+export const CELL_SHORTAGE = 9;
+
 /** Harts a World may have in litmus; TLB cells interleave them. */
 const MAX_HARTS = 16;
 

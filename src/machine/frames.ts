@@ -6,6 +6,7 @@
  * and one set of flags, those of its head: get, put, hasFlag and the like mean the head whichever of its frames they
  * are given. Each frame has its own content, mapcount and the flags of PER_PAGE.
  */
+
 import { assert } from '../base/assert.ts';
 import { ADD, READ, WRITE } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
@@ -13,6 +14,7 @@ import { contentCell, folioCell, mapcountCell, refcountCell } from './cells.ts';
 import { FreeFrames } from './free-frames.ts';
 import type { Geometry } from './geometry.ts';
 import type { Pfn } from './pte.ts';
+import type { Shortage } from './shortage.ts';
 
 /** Frame 0 is never handed out, so that 0 can mean "no frame"; frame 1 is the zero page. */
 export const ZERO_PFN = 1 as Pfn;
@@ -72,6 +74,8 @@ export class Frames {
   private readonly free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
+  /** Null: allocations fail only when there is no frame. */
+  shortage: Shortage | null = null;
   peak = 0;
   /** Called when a frame changes hands or is written by the kernel: translated code of it is stale. */
   onReuse: ((pfn: Pfn) => void) | null = null;
@@ -106,6 +110,7 @@ export class Frames {
    * @param owner the allocating task: lists of their own make allocations commute (decision 3)
    */
   alloc(owner: number): Pfn | 0 {
+    if (this.shortage?.strikes() === true) return 0;
     const pfn = this.free.take(owner);
     if (pfn === undefined) return 0;
     assert(this.refcounts[pfn] === 0, () => `frame ${pfn} allocated while referenced`);
@@ -125,6 +130,7 @@ export class Frames {
    */
   allocFolio(owner: number, order: number): Pfn | 0 {
     if (order === 0) return this.alloc(owner);
+    if (this.shortage?.strikes() === true) return 0;
     const head = this.free.takeRun(owner, order);
     if (head === undefined) return 0;
     const size = 1 << order;

@@ -2,6 +2,7 @@
 import { Clock } from './clock.ts';
 import { Frames, metaBytes } from './frames.ts';
 import type { Geometry } from './geometry.ts';
+import { Shortage } from './shortage.ts';
 import { Tables, tableBytes } from './tables.ts';
 import { type Tlb, UnboundedTlb } from './tlb.ts';
 
@@ -12,6 +13,8 @@ export interface MachineOptions {
   readonly memory?: { readonly buffer: ArrayBuffer; readonly base: number };
   /** One per hart; by default without eviction. */
   readonly tlbs?: readonly Tlb[];
+  /** Whether allocations can be made to fail. Default false. */
+  readonly failing?: boolean;
 }
 
 export class Machine {
@@ -20,6 +23,8 @@ export class Machine {
   readonly tables: Tables;
   readonly tlbs: readonly Tlb[];
   readonly clock: Clock = new Clock();
+  /** Null: allocations fail only when there is no memory. */
+  readonly shortage: Shortage | null;
 
   constructor(options: MachineOptions) {
     const { geometry } = options;
@@ -30,6 +35,9 @@ export class Machine {
     };
     this.frames = new Frames(geometry, buffer, base, new ArrayBuffer(metaBytes(geometry)));
     this.tables = new Tables(geometry, new ArrayBuffer(tableBytes(geometry)));
+    this.shortage = options.failing === true ? new Shortage() : null;
+    this.frames.shortage = this.shortage;
+    this.tables.shortage = this.shortage;
     const tlbs: Tlb[] = [];
     for (let hart = 0; hart < options.harts; hart++) {
       tlbs.push(options.tlbs?.[hart] ?? new UnboundedTlb());

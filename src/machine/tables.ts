@@ -2,6 +2,7 @@
  * Page-table pages: arrays of page-table words in one pool. A slot is the index of a word in the pool; a table is the
  * number of its first slot divided by the pool's granule, so that it fits the 20 bits of a table word.
  */
+
 import { assert } from '../base/assert.ts';
 import { access } from '../sched/access.ts';
 import { READ, WRITE } from '../sched/cell.ts';
@@ -11,6 +12,7 @@ import { pteCell } from './cells.ts';
 import { machine } from './current.ts';
 import type { Geometry } from './geometry.ts';
 import type { Pte } from './pte.ts';
+import type { Shortage } from './shortage.ts';
 
 function granuleOf(geometry: Geometry): number {
   return Math.max(geometry.ptrsPerPte, geometry.ptrsPerPmd);
@@ -31,6 +33,8 @@ export class Tables {
   private readonly freeLists: number[][];
   /** Tables in use, for the census. */
   inUse = 0;
+  /** Null: allocations fail only when there is no room. */
+  shortage: Shortage | null = null;
 
   /** @param buffer zeroed room for tableBytes(geometry) bytes; replaced by a larger one when it is full */
   constructor(geometry: Geometry, buffer: ArrayBuffer) {
@@ -48,6 +52,7 @@ export class Tables {
 
   /** An empty table for an owner (task), or -1 when there is no room. Plain: allocations commute (decision 3). */
   alloc(owner: number): number {
+    if (this.shortage?.strikes() === true) return -1;
     const list = this.freeLists[owner % this.owners];
     const recycled = list?.pop();
     if (recycled !== undefined) {

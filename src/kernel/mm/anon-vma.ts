@@ -11,6 +11,7 @@
  * All anon_vmas of one family share the lock of their root. @linux mm/rmap.c, include/linux/rmap.h
  */
 import { assert } from '../../base/assert.ts';
+import { machine } from '../../machine/current.ts';
 import { type Cell, cellIndex, cellOf, READ, WRITE } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { Lock, lock, unlock } from '../../sched/lock.ts';
@@ -87,7 +88,7 @@ export function* anonVmaPrepare(vma: Vma): Steps<boolean> {
     unlock(shared.root.lock);
     return true;
   }
-  if (!anonVmaAlloc()) return false;
+  if (machine.shortage?.strikes() === true || !anonVmaAlloc()) return false;
   // A new one is nobody else's yet, so its lock costs no step; the field itself is guarded by the page-table lock of
   // the mm, which is the step that runs.
   adopt(vma, new AnonVma(null));

@@ -105,13 +105,17 @@ export function* dupMm(old: Mm): Steps<Mm | number> {
   mmapWriteUnlock(mm);
   mmapWriteUnlock(old);
   if (result < 0) {
-    dupUserfaultfdFail(forks);
+    if (cancelsForkEvents()) dupUserfaultfdFail(forks);
+    else yield* dupUserfaultfdComplete(forks);
     yield* mmput(mm);
     return result;
   }
   yield* dupUserfaultfdComplete(forks);
   return mm;
 }
+
+/** Whether a fork that fails takes its FORK events back. */
+export const cancelsForkEvents = seam('fork.cancelsForkEvents', (): boolean => true);
 
 function copyFields(mm: Mm, old: Mm): void {
   mm.startBrk = old.startBrk;

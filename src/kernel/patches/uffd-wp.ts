@@ -1,5 +1,5 @@
-/** Write protection that leaks into children, or that mprotect takes away. */
-import { keepsMarker, keepsUffdWp } from '../mm/fork.ts';
+/** What fork once did to userfaultfd, and write protection that mprotect takes away. */
+import { cancelsForkEvents, keepsMarker, keepsUffdWp } from '../mm/fork.ts';
 import { wantsWritenotify } from '../mm/page-prot.ts';
 import { tracksSoftDirty } from '../mm/soft-dirty.ts';
 import { has, VM_UFFD_WP } from '../mm/vm-flags.ts';
@@ -36,9 +36,18 @@ export const wpNoWritenotify: Patch = {
   overrides: [override(wantsWritenotify, () => (flags) => tracksSoftDirty(flags))],
 };
 
+export const forkFailurePostsEvents: Patch = {
+  name: 'fork-failure-posts-events',
+  title: 'a fork that fails half way posts its FORK events: a monitor gets a child that never was',
+  reference: 'f64e67e5d3a4',
+  versions: '<6.12',
+  overrides: [override(cancelsForkEvents, () => () => false)],
+};
+
 /** All of them, for the table. */
 export const UFFD_WP_PATCHES: readonly Patch[] = [
   forkKeepsUffdWp,
   forkKeepsMarkers,
   wpNoWritenotify,
+  forkFailurePostsEvents,
 ];
