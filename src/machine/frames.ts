@@ -6,7 +6,6 @@
  * and one set of flags, those of its head: get, put, hasFlag and the like mean the head whichever of its frames they
  * are given. Each frame has its own content, mapcount and the flags of PER_PAGE.
  */
-
 import { assert } from '../base/assert.ts';
 import { ADD, READ, WRITE } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
@@ -74,7 +73,6 @@ export class Frames {
   private readonly free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
-  /** Null: allocations fail only when there is no frame. */
   shortage: Shortage | null = null;
   peak = 0;
   /** Called when a frame changes hands or is written by the kernel: translated code of it is stale. */
