@@ -20,12 +20,13 @@ import {
 } from './fs/userfaultfd-errnos.ts';
 import { REGISTER_ERRNOS, UNREGISTER_ERRNOS } from './fs/userfaultfd-register.ts';
 import { MADVISE_ERRORS } from './mm/madvise-errors.ts';
-import { MINCORE_ERRORS, MSYNC_ERRORS } from './mm/mincore.ts';
+import { MINCORE_ERRORS } from './mm/mincore.ts';
 import { MLOCK_ERRORS, MLOCKALL_ERRORS } from './mm/mlock.ts';
 import { MMAP_ERRORS } from './mm/mmap.ts';
 import { MPROTECT_ERRORS } from './mm/mprotect.ts';
 import { MREMAP_ERRORS } from './mm/mremap.ts';
 import { MSEAL_ERRORS } from './mm/mseal.ts';
+import { MSYNC_ERRORS } from './mm/msync.ts';
 import { MUNMAP_ERRORS } from './mm/munmap.ts';
 import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { FILE_ERRNOS } from './syscall/errnos-files.ts';

@@ -38,6 +38,8 @@ export const INODE_LOCK: LockClass = sleeping('inode lock', 7, CELL_INODE);
 export const HUGETLB_INODE_LOCK: LockClass = sleeping('hugetlb inode lock', 15, CELL_INODE);
 /** One VMA: read by faults and userfaultfd fills, written by whoever changes it under mmap_lock. */
 export const VMA_LOCK: LockClass = sleeping('vma lock', 40, CELL_VMA_LOCK, true);
+/** A file on a disk: whoever brings a page in keeps out whoever takes pages away for good. @linux mapping->invalidate_lock */
+export const INVALIDATE_LOCK: LockClass = sleeping('invalidate_lock', 43, CELL_INODE);
 export const MAP_CHANGING_LOCK: LockClass = sleeping('map_changing_lock', 45, CELL_MAP_CHANGING);
 /** Faults on one page of a hugetlb file, and its removal, one at a time. @linux hugetlb_fault_mutex_table */
 export const HUGETLB_FAULT_MUTEX: LockClass = sleeping('hugetlb fault mutex', 46, CELL_HUGETLB);
@@ -70,6 +72,7 @@ export const LOCK_CLASSES: readonly LockClass[] = [
   MMAP_LOCK,
   HUGETLB_INODE_LOCK,
   VMA_LOCK,
+  INVALIDATE_LOCK,
   MAP_CHANGING_LOCK,
   HUGETLB_FAULT_MUTEX,
   HUGETLB_VMA_LOCK,

@@ -63,7 +63,7 @@ test.each([
   [`${A}\nuffd U\nregister U A mising\n${T}`, '4:14', 'no mode mising', 'did you mean `missing`?'],
   [`${A}\nuffd U\nthread t { copy U A[0] 42 }`, '4:24', 'copy wants `from`', 'from 42'],
   [`${A}\nmap A 1 page\n${T}`, '3:5', 'already the name', 'another'],
-  [`map F 1 page file\n${T}`, '2:14', 'not yet: file mappings', 'anon private'],
+  [`map F 1 page file\n${T}`, '2:14', '`file` wants the name of a file', 'file F 2 pages'],
   [`map F 1 page shmem G\n${T}`, '2:20', 'no memfd is called G', 'memfd F 2 pages'],
   [`map A 1 page anoon\n${T}`, '2:14', 'map knows no anoon', 'did you mean `anon`?'],
   [`map A 99 pages\n${T}`, '2:7', '1 to 64 pages', ''],

@@ -23,7 +23,6 @@ interface MapContext {
 
 const USAGE = 'map A 2 pages anon rw private';
 const LATER: Readonly<Record<string, string>> = {
-  file: 'file mappings',
   hugetlb: 'hugetlb',
   thp: 'transparent huge pages',
   locked: 'mlock(2)',
@@ -31,6 +30,7 @@ const LATER: Readonly<Record<string, string>> = {
 const WORDS: readonly string[] = [
   'anon',
   'shmem',
+  'file',
   'private',
   'shared',
   'populate',
@@ -47,7 +47,7 @@ interface Wanted {
   flags: number;
   /** Null: as what is mapped asks for, shared for a file and private for anonymous memory. */
   shared: boolean | null;
-  /** The slot of a memfd; null: anonymous memory. */
+  /** The slot of a file; null: anonymous memory. */
   file: number | null;
   /** The first page of the file. */
   from: number;
@@ -128,8 +128,8 @@ function readWords(c: MapContext): Wanted {
       }
       wanted.from = next.value;
       i++;
-    } else if (operand?.kind === 'word' && operand.name === 'shmem') {
-      wanted.file = memfdNamed(c.scope, next, operand.pos);
+    } else if (operand?.kind === 'word' && (operand.name === 'shmem' || operand.name === 'file')) {
+      wanted.file = fileNamed(c.scope, operand.name, next, operand.pos);
       i++;
     } else if (operand !== undefined) {
       readWord(wanted, operand);
@@ -153,14 +153,21 @@ function readWord(wanted: Wanted, operand: Operand): void {
   }
 }
 
-/** The file in `shmem F`. */
-function memfdNamed(scope: Scope, operand: Operand | undefined, pos: Pos): number {
+/** The file in `shmem F` or `file F`. */
+function fileNamed(
+  scope: Scope,
+  kind: 'shmem' | 'file',
+  operand: Operand | undefined,
+  pos: Pos,
+): number {
   const name = operand?.kind === 'word' ? operand.name : '';
+  const known = kind === 'shmem' ? scope.memfds : scope.disks;
   const slot = scope.files.get(name);
-  if (slot !== undefined && scope.memfds.has(name)) return slot;
+  if (slot !== undefined && known.has(name)) return slot;
+  const what = kind === 'shmem' ? 'memfd' : 'file';
   throw new LitmusError(
-    name === '' ? '`shmem` wants the name of a memfd' : `no memfd is called ${name}`,
+    name === '' ? `\`${kind}\` wants the name of a ${what}` : `no ${what} is called ${name}`,
     operand?.pos ?? pos,
-    didYouMean(name, scope.memfds, 'a memfd is made by: memfd F 2 pages'),
+    didYouMean(name, known, `a ${what} is made by: ${what} F 2 pages`),
   );
 }

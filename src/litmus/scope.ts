@@ -43,6 +43,8 @@ export class Scope {
   readonly files: Map<string, number> = new Map();
   /** Which of them are memfds. */
   readonly memfds: Set<string> = new Set();
+  /** Which of them are files on a disk. */
+  readonly disks: Set<string> = new Set();
   /** Names of what else set-up makes: virtual machines, caches of guest pages, devices. */
   readonly things: Map<string, Thing> = new Map();
   /** Strands that are vCPUs, and of which virtual machine. */

@@ -17,7 +17,7 @@ import { childName, type Scope, type Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import { showMessage, type Value } from './values.ts';
 import { VERBS } from './verbs.ts';
-import { namesMemfd } from './verbs-file.ts';
+import { namesFile } from './verbs-file.ts';
 
 /** 'break' leaves the innermost loop. */
 export type Flow = 'on' | 'break';
@@ -151,7 +151,7 @@ export class Compiler {
     }
     if (verb === 'map') return compileMap({ scope, strand, operands, pos });
     const known = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
-    const file = namesMemfd({ scope, operands });
+    const file = namesFile({ scope, operands });
     // With a buffer it is the system call, and so is a write to anything but a memfd.
     const plain = (verb === 'read' && operands.length > 1) || verb === 'write';
     if (known !== undefined && (file || !plain)) {

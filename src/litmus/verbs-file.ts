@@ -1,4 +1,9 @@
-/** Verbs for files of shared memory: `memfd F 2 pages`, `truncate F 1`, `punch F 0`, `write F 0 42`, `r = read F 0`. */
+/** Verbs for files: `memfd F 2 pages` in shared memory, `file F 2 pages` on a disk, `truncate F 1`, `punch F 0`, `write F 0 42`, `r = read F 0`. */
+import { access } from '../sched/access.ts';
+import { READ } from '../sched/cell.ts';
+import { sched } from '../sched/current.ts';
+import { AT_FDCWD, O_RDWR, O_TMPFILE } from '../uapi/fcntl.ts';
+import type { Operand } from './ast.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
 import { LitmusError } from './error.ts';
 import { type Eval, fdOf } from './operands.ts';
@@ -9,30 +14,28 @@ import { atMost, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 const MFD_ALLOW_SEALING = 2;
 const PUNCH_KEEP_SIZE = 3;
 const WORD_BYTES = 4;
+/** `/` and its NUL, as the first bytes of a word. */
+const ROOT = 0x2f;
 
 const MEMFD_USAGE = 'memfd F 2 pages [sealing]';
+const FILE_USAGE = 'file F 2 pages';
+const DISK_USAGE = 'd = disk F 0';
 const TRUNCATE_USAGE = 'truncate F 1';
 const PUNCH_USAGE = 'punch F 0 [1]';
 const WRITE_USAGE = 'write F 0 42';
 
 export const FILE_VERBS: Readonly<Record<string, Verb>> = {
   memfd: { usage: MEMFD_USAGE, compile: compileMemfd },
+  file: { usage: FILE_USAGE, compile: compileFile },
   truncate: { usage: TRUNCATE_USAGE, compile: compileTruncate },
   punch: { usage: PUNCH_USAGE, compile: compilePunch },
   write: { usage: WRITE_USAGE, compile: compileWrite },
+  disk: { usage: DISK_USAGE, compile: compileDisk },
 };
 
 /** A file and its size in pages. Its name is what /proc/PID/maps shows. */
 function compileMemfd(c: VerbContext): Call {
-  const [name, size, unit, ...rest] = c.operands;
-  if (name?.kind !== 'word') throw new LitmusError('memfd wants a name', c.pos, MEMFD_USAGE);
-  if (c.strand.kind !== 'setup') {
-    throw new LitmusError('a memfd is made in the set-up', c.pos, 'move it above');
-  }
-  const pages = unit?.kind === 'word' && ['page', 'pages'].includes(unit.name);
-  if (size?.kind !== 'number' || !pages || size.value < 0 || size.value > 64) {
-    throw new LitmusError('memfd wants its size, 0 to 64 pages', c.pos, MEMFD_USAGE);
-  }
+  const { name, bytes, rest } = nameAndSize(c, 'memfd', MEMFD_USAGE);
   let flags = 0;
   for (const word of rest) {
     if (word.kind !== 'word' || word.name !== 'sealing') {
@@ -50,7 +53,46 @@ function compileMemfd(c: VerbContext): Call {
     const fd = yield* create(task, [STRUCT_AT, flags]);
     if (fd < 0) return resultOf(fd);
     run.fds[slot] = fd;
-    return resultOf(yield* truncate(task, [fd, size.value * PAGE]));
+    return resultOf(yield* truncate(task, [fd, bytes]));
+  };
+}
+
+interface NameAndSize {
+  readonly name: Operand & { readonly kind: 'word' };
+  readonly bytes: number;
+  readonly rest: readonly Operand[];
+}
+
+/** What `memfd F 2 pages` and `file F 2 pages` have in common. */
+function nameAndSize(c: VerbContext, what: string, usage: string): NameAndSize {
+  const [name, size, unit, ...rest] = c.operands;
+  if (name?.kind !== 'word') throw new LitmusError(`${what} wants a name`, c.pos, usage);
+  if (c.strand.kind !== 'setup') {
+    throw new LitmusError(`a ${what} is made in the set-up`, c.pos, 'move it above');
+  }
+  const pages = unit?.kind === 'word' && ['page', 'pages'].includes(unit.name);
+  if (size?.kind !== 'number' || !pages || size.value < 0 || size.value > 64) {
+    throw new LitmusError(`${what} wants its size, 0 to 64 pages`, c.pos, usage);
+  }
+  return { name, bytes: size.value * PAGE, rest };
+}
+
+/** A file on the disk without a name there: empty blocks, and nothing of it in memory. */
+function compileFile(c: VerbContext): Call {
+  const { name, bytes, rest } = nameAndSize(c, 'file', FILE_USAGE);
+  if (rest[0] !== undefined) {
+    throw new LitmusError('nothing follows the size', rest[0].pos, FILE_USAGE);
+  }
+  const slot = c.scope.addFile(name.name, name.pos);
+  c.scope.disks.add(name.name);
+  const open = rowOf('openat').handler;
+  const truncate = rowOf('ftruncate').handler;
+  return function* (run, task) {
+    putStruct(task, [ROOT]);
+    const fd = yield* open(task, [AT_FDCWD, STRUCT_AT, O_TMPFILE | O_RDWR, 0o600]);
+    if (fd < 0) return resultOf(fd);
+    run.fds[slot] = fd;
+    return resultOf(yield* truncate(task, [fd, bytes]));
   };
 }
 
@@ -108,14 +150,35 @@ export function compileFileRead(c: VerbContext): Call {
   };
 }
 
-/** Whether the first operand is the name of a memfd. */
-export function namesMemfd(c: Pick<VerbContext, 'scope' | 'operands'>): boolean {
+/** `d = disk F 0`: the word that the disk has where a page of a file begins, whatever memory has. */
+function compileDisk(c: VerbContext): Call {
+  const [name] = c.operands;
+  if (name?.kind !== 'word' || !c.scope.disks.has(name.name)) {
+    throw new LitmusError('disk wants the name of a file on a disk', c.pos, DISK_USAGE);
+  }
+  const fd = fileOf(c, DISK_USAGE);
+  const page = numberAt(c, 1, 'a page', DISK_USAGE);
+  atMost(c, 2, DISK_USAGE);
+  return function* (run, task) {
+    const disk = task.files.get(fd(run))?.inode?.mapping.disk ?? null;
+    if (disk === null) return 'none';
+    const index = page(run);
+    if (sched.wants()) yield* access('look at the disk', disk.cell(index), READ);
+    const block = disk.blocks.get(index);
+    if (block === undefined) return 0;
+    return new DataView(block.buffer, block.byteOffset).getInt32(0, true);
+  };
+}
+
+/** Whether the first operand is the name of a file with pages. */
+export function namesFile(c: Pick<VerbContext, 'scope' | 'operands'>): boolean {
   const [file] = c.operands;
-  return file?.kind === 'word' && c.scope.memfds.has(file.name);
+  if (file?.kind !== 'word') return false;
+  return c.scope.memfds.has(file.name) || c.scope.disks.has(file.name);
 }
 
 function fileOf(c: VerbContext, usage: string): Eval<number> {
-  return fdOf(c.scope, c.strand, want(c, 0, 'the name of a memfd', usage));
+  return fdOf(c.scope, c.strand, want(c, 0, 'the name of a file', usage));
 }
 
 function numberAt(c: VerbContext, index: number, what: string, usage: string): Eval<number> {

@@ -38,7 +38,7 @@ import {
 
 import { atMost, modes, numberOf, ownRange, type Verb, type VerbContext, want } from './verb.ts';
 
-import { compileFileRead, FILE_VERBS, namesMemfd } from './verbs-file.ts';
+import { compileFileRead, FILE_VERBS, namesFile } from './verbs-file.ts';
 import { GUP_VERBS } from './verbs-gup.ts';
 import { compileGuestLoad, compileGuestStore, isVcpu, KVM_VERBS } from './verbs-kvm.ts';
 import { TRACKING_VERBS } from './verbs-tracking.ts';
@@ -80,7 +80,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   ...GUP_VERBS,
   read: {
     usage: USAGE.read,
-    compile: (c) => (namesMemfd(c) ? compileFileRead(c) : compileRead(c)),
+    compile: (c) => (namesFile(c) ? compileFileRead(c) : compileRead(c)),
   },
   poll: { usage: USAGE.poll, compile: compilePoll },
   ...TRACKING_VERBS,

@@ -1,6 +1,6 @@
 /** Operations on files, PAGEMAP_SCAN and process_madvise(2), performed in the model. */
 import type { Task } from '../../kernel/core/task.ts';
-import { fileInode } from '../../kernel/fs/shmem-file.ts';
+import { fileInode } from '../../kernel/fs/regular-file.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import { F_ADD_SEALS } from '../../uapi/fcntl.ts';

@@ -14,7 +14,12 @@ import {
 import { setPte } from '../../machine/tables.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED } from '../../uapi/mman.ts';
 import { enterWorld } from '../current.ts';
+import { openDisk } from '../fs/disk-file.ts';
+import { Inode } from '../fs/inode.ts';
+import { DISK } from '../fs/super.ts';
+import { INODE_LOCK } from '../lock-classes.ts';
 import { AnonVma } from '../mm/anon-vma.ts';
+import { readPages } from '../mm/filemap-read.ts';
 import { Vma } from '../mm/mm-types.ts';
 import { doMmap } from '../mm/mmap.ts';
 import { mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.ts';
@@ -69,6 +74,18 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
     (s) => {
       s.k.world.machine.tlbs[0]?.flushAll();
       setPte(s.slot(s.a + 4096), PTE_NONE);
+    },
+  ],
+  [
+    'disk-clean',
+    /page 0 of file \d+ differs from what the disk has/,
+    (s) => {
+      enterWorld(s.k.world);
+      const file = openDisk(new Inode(0o100644, 0, INODE_LOCK, DISK, 5), 2, 'f');
+      const inode = must(file.inode, 'inode');
+      inode.size = 4096;
+      s.k.run(readPages(inode, 0, 1));
+      s.frames.write(must(inode.mapping.pages.get(0), 'page'), 0, Uint8Array.of(1));
     },
   ],
   ['mapcount', /mapped 2 times and has 1 references/, (s) => s.frames.put(s.shared, 0)],

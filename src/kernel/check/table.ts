@@ -3,6 +3,7 @@
  * can break it: a step that touched none of them need not be checked.
  */
 import {
+  CELL_CONTENT,
   CELL_FOLIO,
   CELL_MAPCOUNT,
   CELL_PTE,
@@ -13,6 +14,7 @@ import { cellClass, entryCell, entryKind, PASS, READ, TRY_R, TRY_W } from '../..
 import {
   CELL_ANON_VMA,
   CELL_CACHE,
+  CELL_FOLIO_LOCK,
   CELL_I_MMAP,
   CELL_KVM,
   CELL_MMAP_LOCK,
@@ -25,6 +27,7 @@ import {
 import type { World } from '../world.ts';
 import * as anonExclusive from './anon-exclusive.ts';
 import * as anonVma from './anon-vma.ts';
+import * as diskClean from './disk-clean.ts';
 import * as entriesInVmas from './entries-in-vmas.ts';
 import * as fileRmap from './file-rmap.ts';
 import * as mapcount from './mapcount.ts';
@@ -61,6 +64,7 @@ export const CHECKS: readonly Row[] = [
   row(fileRmap, CELL_PTE, CELL_FOLIO, CELL_CACHE, CELL_I_MMAP, CELL_VMA, CELL_MMAP_LOCK),
   row(swap, CELL_PTE, CELL_SWAP),
   row(notify, CELL_PTE, CELL_KVM),
+  row(diskClean, CELL_PTE, CELL_FOLIO, CELL_FOLIO_LOCK, CELL_CONTENT),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(vmaTree, CELL_VMA, CELL_VMA_TREE),
   row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),

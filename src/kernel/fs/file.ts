@@ -51,6 +51,11 @@ export interface FileOps {
   pollSource?(file: File): PollSource;
   /** Result of ioctl(2), or a negative errno. Absent: ENOTTY. */
   ioctl?(task: Task, file: File, cmd: number, arg: number): Steps<number>;
+  /**
+   * Writes dirty pages [first, end) out and waits for them. Absent: fsync(2) says EINVAL.
+   * Requires: no lock
+   */
+  fsync?(file: File, first: number, end: number): Steps<number>;
   /** The last reference went away. */
   release?(task: Task, file: File): Steps<void>;
   /** Lines of /proc/PID/fdinfo/FD. */

@@ -21,7 +21,7 @@ import { copyToUserPartly } from '../mm/user-access.ts';
 import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
 import { iput, openInode } from './iput.ts';
-import { fileInode } from './shmem-file.ts';
+import { fileInode } from './regular-file.ts';
 
 const O_LARGEFILE = 0o100000;
 const SECTOR = 512;

@@ -45,9 +45,10 @@ export class Inode extends VfsNode {
     sb: SuperBlock = SHM_MOUNT,
     ino?: number,
   ) {
-    const mapping = new AddressSpace();
+    const mapping = new AddressSpace(sb.onDisk);
     super(sb, ino ?? mapping.id, mode);
     this.mapping = mapping;
+    mapping.host = this;
     this.lock = new Lock(lockClass, 'inode lock');
     if (ino === undefined) this.nlink = 0;
     this.sealBits = seals;

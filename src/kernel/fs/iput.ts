@@ -4,6 +4,7 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { hugetlbEvictInode } from '../mm/hugetlb-truncate.ts';
 import { shmemEvictInode } from '../mm/shmem.ts';
+import { evictDiskInode } from '../mm/truncate.ts';
 import { File, type FileOps } from './file.ts';
 import type { Inode } from './inode.ts';
 
@@ -21,5 +22,6 @@ export function* iput(inode: Inode): Steps<void> {
   sched.touch(inode.mapping.cell, inode.users === 0 ? WRITE : ADD);
   if (inode.users > 0 || inode.nlink > 0) return;
   if (inode.hstate !== null) yield* hugetlbEvictInode(inode);
+  else if (inode.mapping.disk !== null) yield* evictDiskInode(inode);
   else yield* shmemEvictInode(inode);
 }

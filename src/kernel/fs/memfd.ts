@@ -24,6 +24,7 @@ import { has, VM_MAYWRITE, VM_SHARED, type VmFlags, withoutFlag } from '../mm/vm
 import type { File } from './file.ts';
 import { hugetlbFileSetup } from './hugetlbfs.ts';
 import type { Inode } from './inode.ts';
+import { fileInode } from './regular-file.ts';
 import { shmemFileSetup } from './shmem-file.ts';
 
 export const MEMFD_ERRORS = errnoTable('memfd_create', {
@@ -71,9 +72,14 @@ export function createMemfd(name: string, flags: number): File | number {
   return h === null ? fail(MEMFD_ERRORS.hugetlb) : hugetlbFileSetup(h, path, 0, mode, seals);
 }
 
+/** Files on a disk have none. @linux memfd_file_seals_ptr */
+function sealable({ inode }: File): boolean {
+  return inode !== null && inode.mapping.disk === null;
+}
+
 /** @returns the seals, or -EINVAL. @linux memfd_get_seals */
 export function memfdGetSeals(file: File): number {
-  return file.inode === null ? fail(SEAL_ERRORS.kind) : file.inode.seals;
+  return sealable(file) ? fileInode(file).seals : fail(SEAL_ERRORS.kind);
 }
 
 /** @returns 0 or a negative errno. @linux memfd_add_seals */
@@ -81,7 +87,7 @@ export function* memfdAddSeals(file: File, asked: number): Steps<number> {
   const { inode } = file;
   if ((file.flags & O_ACCMODE) === O_RDONLY) return fail(SEAL_ERRORS.readOnly);
   if ((asked & ~ALL_SEALS) !== 0) return fail(SEAL_ERRORS.unknown);
-  if (inode === null) return fail(SEAL_ERRORS.kind);
+  if (inode === null || !sealable(file)) return fail(SEAL_ERRORS.kind);
   return yield* withInodeLock(inode, function* () {
     if ((inode.seals & F_SEAL_SEAL) !== 0) return fail(SEAL_ERRORS.sealed);
     let add = asked;

@@ -27,6 +27,7 @@ import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
 import { INODE_LOCK } from '../lock-classes.ts';
 import { Dentry, dentryPath } from './dentry.ts';
 import { openDirectory } from './dir-file.ts';
+import { openDisk } from './disk-file.ts';
 import { File, type FileOps } from './file.ts';
 import { Inode } from './inode.ts';
 import { openInode } from './iput.ts';
@@ -221,7 +222,8 @@ function reopen(file: File, flags: number): File | number {
 }
 
 function opened(inode: Inode, dentry: Dentry, flags: number): File {
-  const file = openShmem(inode, kept(flags), dentryPath(dentry));
+  const open = inode.sb.onDisk ? openDisk : openShmem;
+  const file = open(inode, kept(flags), dentryPath(dentry));
   file.dentry = dentry;
   return file;
 }

@@ -6,7 +6,7 @@ import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EFAULT, EINVAL, EIO, ENOMEM, ENXIO, EPERM } from '../../uapi/errno.ts';
+import { EFAULT, EIO, ENOMEM, EPERM } from '../../uapi/errno.ts';
 import {
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
@@ -15,20 +15,14 @@ import {
   F_SEAL_WRITE,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
-  O_APPEND,
   O_LARGEFILE,
   O_RDWR,
   S_IFREG,
-  SEEK_CUR,
-  SEEK_DATA,
-  SEEK_END,
-  SEEK_HOLE,
-  SEEK_SET,
 } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
 import { world } from '../current.ts';
 import { errnoTable, fail } from '../errno-row.ts';
-import { type AddressSpace, PG_UPTODATE } from '../mm/address-space.ts';
+import { PG_UPTODATE } from '../mm/address-space.ts';
 import { filemapGetFolio, peekFolio } from '../mm/filemap.ts';
 import { folioUnlock, folioUnlockPut } from '../mm/folio-lock.ts';
 import { isPoisoned } from '../mm/hwpoison.ts';
@@ -41,8 +35,8 @@ import {
   withInodeLock,
 } from '../mm/shmem.ts';
 import { peekSwapped } from '../mm/shmem-swap.ts';
+import { punchRange, truncateSetsize } from '../mm/truncate.ts';
 import {
-  copyFromUser,
   copyFromUserPartly,
   copyToUserPartly,
   readContent,
@@ -51,6 +45,7 @@ import {
 import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
 import { iput, openInode } from './iput.ts';
+import { fileInode, performWrite, seekPages } from './regular-file.ts';
 
 /** The largest file. @linux MAX_LFS_FILESIZE */
 export const MAX_LFS_FILESIZE: number = 2 ** 63;
@@ -77,13 +72,6 @@ export const FALLOCATE_ERRORS = errnoTable('fallocate', {
   noMemory: ['ENOMEM', 'no memory for a page'],
   noHugePages: ['ENOSPC', 'no huge page is free'],
 });
-
-/** The inode of an open file that has pages. */
-export function fileInode(file: File): Inode {
-  const { inode } = file;
-  if (inode === null) throw new Error(`BUG: ${file.path} has no inode`);
-  return inode;
-}
 
 /**
  * Page by page to user memory, from where the file stands or from `offset`; holes read as zeroes. A page that cannot be
@@ -135,38 +123,6 @@ function* folioToRead(inode: Inode, index: number): Steps<number> {
   return got.pfn;
 }
 
-/**
- * Page by page under the inode lock. The page is made and the file grows before it is known whether the memory is
- * there: a write that fails with EFAULT may leave an empty page and a longer file (measured on 6.18).
- * @linux mm/filemap.c generic_perform_write, mm/shmem.c shmem_write_begin, shmem_write_end
- */
-function* writeShmem(
-  task: Task,
-  file: File,
-  buffer: number,
-  count: number,
-  offset: number | null,
-): Steps<number> {
-  if (count === 0) return 0;
-  const inode = fileInode(file);
-  return yield* withInodeLock(inode, function* () {
-    const end = (file.flags & O_APPEND) === 0 ? null : inode.size;
-    const from = end ?? offset ?? file.offset;
-    let done = 0;
-    let error = 0;
-    while (done < count && error === 0) {
-      const at = from + done;
-      const chunk = Math.min(count - done, PAGE_SIZE - (at % PAGE_SIZE));
-      const copied = yield* writePage(task, inode, at, buffer + done, chunk);
-      if (copied < 0) error = copied;
-      else if (copied === 0) error = yield* faultIn(task, buffer + done, chunk);
-      else done += copied;
-    }
-    if (offset === null) file.offset = from + done;
-    return done > 0 ? done : error;
-  });
-}
-
 /** Into one page, without faulting while it is locked. @returns bytes copied, or a negative errno */
 function* writePage(
   task: Task,
@@ -190,54 +146,14 @@ function* writePage(
   return bytes.length;
 }
 
-/** @returns 0, or -EFAULT when the first byte cannot be had. @linux mm/gup.c fault_in_readable */
-function* faultIn(task: Task, buffer: number, chunk: number): Steps<number> {
-  const first = yield* copyFromUser(task, buffer, Math.min(chunk, 1));
-  return typeof first === 'number' ? first : 0;
-}
-
 function refusesWrite(inode: Inode, end: number): boolean {
   const { seals } = inode;
   if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return true;
   return (seals & F_SEAL_GROW) !== 0 && end > inode.size;
 }
 
-/** lseek(2) with SEEK_DATA and SEEK_HOLE over the pages that exist. @linux shmem_file_llseek */
-function seekShmem(file: File, offset: number, whence: number): number {
-  const { mapping, size } = fileInode(file);
-  let to = offset;
-  switch (whence) {
-    case SEEK_SET:
-      break;
-    case SEEK_CUR:
-      to += file.offset;
-      break;
-    case SEEK_END:
-      to += size;
-      break;
-    case SEEK_DATA:
-    case SEEK_HOLE: {
-      if (offset < 0 || offset >= size) return -ENXIO;
-      const wanted = whence === SEEK_DATA;
-      let index = Math.floor(offset / PAGE_SIZE);
-      while (index * PAGE_SIZE < size && isData(mapping, index) !== wanted) index++;
-      to = Math.max(offset, index * PAGE_SIZE);
-      if (to >= size) {
-        if (wanted) return -ENXIO;
-        to = size;
-      }
-      break;
-    }
-    default:
-      return -EINVAL;
-  }
-  if (to < 0) return -EINVAL;
-  file.offset = to;
-  return to;
-}
-
 /** Pages that fallocate made and nobody has used are a hole to lseek. @linux mm/filemap.c folio_seek_hole_data */
-function isData(mapping: AddressSpace, index: number): boolean {
+function isData({ mapping }: Inode, index: number): boolean {
   const pfn = peekFolio(mapping, index);
   if (peekSwapped(mapping, index) !== 0) return true;
   return pfn !== 0 && machine.frames.hasFlag(pfn, PG_UPTODATE);
@@ -246,8 +162,13 @@ function isData(mapping: AddressSpace, index: number): boolean {
 const SHMEM_OPS: FileOps = {
   kind: 'shmem',
   readTo: readShmem,
-  writeFrom: writeShmem,
-  seek: seekShmem,
+  *writeFrom(task, file, buffer, count, offset) {
+    return yield* performWrite(task, file, buffer, count, offset, writePage);
+  },
+  *fsync() {
+    return 0;
+  },
+  seek: (file, offset, whence) => seekPages(file, offset, whence, isData),
   poll: () => POLLIN | POLLOUT,
   stat(file) {
     const { mode, mapping, size } = fileInode(file);
@@ -286,7 +207,8 @@ export function* doTruncate(inode: Inode, size: number): Steps<number> {
     const { seals } = inode;
     if (size < inode.size && (seals & F_SEAL_SHRINK) !== 0) return fail(FTRUNCATE_ERRORS.shrink);
     if (size > inode.size && (seals & F_SEAL_GROW) !== 0) return fail(FTRUNCATE_ERRORS.grow);
-    yield* shmemSetSize(inode, size);
+    if (inode.mapping.disk === null) yield* shmemSetSize(inode, size);
+    else yield* truncateSetsize(inode, size);
     return 0;
   });
 }
@@ -300,16 +222,23 @@ export function* vfsFallocate(
 ): Steps<number> {
   return yield* withInodeLock(inode, function* () {
     const { seals } = inode;
+    const onDisk = inode.mapping.disk !== null;
     if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) {
       if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0)
         return fail(FALLOCATE_ERRORS.sealed);
-      yield* shmemPunchHole(inode, offset, length);
+      if (onDisk) yield* punchRange(inode, offset, length);
+      else yield* shmemPunchHole(inode, offset, length);
       return 0;
     }
     if ((seals & F_SEAL_GROW) !== 0 && offset + length > inode.size) {
       return fail(FALLOCATE_ERRORS.grow);
     }
     const keepSize = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
+    if (onDisk) {
+      // Blocks are promised, no page is made.
+      if (!keepSize && offset + length > inode.size) yield* truncateSetsize(inode, offset + length);
+      return 0;
+    }
     const result = yield* shmemAllocate(inode, offset, length, keepSize);
     return result < 0 ? fail(FALLOCATE_ERRORS.noMemory) : 0;
   });

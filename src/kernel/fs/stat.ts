@@ -1,4 +1,6 @@
 /** What stat(2) says of a file, by its name or by a descriptor. @linux fs/stat.c vfs_getattr */
+import { machine } from '../../machine/current.ts';
+import { PG_DIRTY } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Task } from '../core/task.ts';
 import type { File } from './file.ts';
@@ -37,12 +39,22 @@ export function statNode(task: Task, node: VfsNode): Kstat {
   return { ...common, size, blocks, blksize: PAGE_SIZE };
 }
 
+/** Pages that have a block on the disk, or will have one. */
+function allocated({ mapping }: Inode): number {
+  const indices = new Set(mapping.disk?.blocks.keys());
+  for (const [index, pfn] of mapping.pages) {
+    if (machine.frames.hasFlag(pfn, PG_DIRTY)) indices.add(index);
+  }
+  return indices.size;
+}
+
 function pageOf({ hstate }: Inode): number {
   return hstate?.size ?? PAGE_SIZE;
 }
 
 function blocksOf(inode: Inode): number {
   const { mapping } = inode;
+  if (mapping.disk !== null) return allocated(inode) * (PAGE_SIZE / 512);
   return ((mapping.pages.size + (mapping.swapped?.size ?? 0)) * pageOf(inode)) / 512;
 }
 

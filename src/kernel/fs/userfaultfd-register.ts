@@ -17,7 +17,7 @@ import {
 } from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
 import { type ErrnoRow, type ErrnoTable, errnoTable, fail } from '../errno-row.ts';
-import { vmaInode } from '../mm/filemap.ts';
+import { vmaIsShmem } from '../mm/filemap.ts';
 import type { Mm, Vaddr, Vma } from '../mm/mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from '../mm/mmap-lock.ts';
 import { changeProtection } from '../mm/mprotect.ts';
@@ -173,7 +173,7 @@ function scanForRegister(
 /** Whether a mapping can be watched in these modes. @linux vma_can_userfault */
 function canUserfault(vma: Vma, modes: VmFlags, ctx: UserfaultfdCtx): boolean {
   if (has(vma.flags, (VM_DROPPABLE | VM_HUGETLB) as VmFlags)) return false;
-  const shmem = vmaInode(vma) !== null;
+  const shmem = vmaIsShmem(vma);
   if (has(modes, VM_UFFD_MINOR) && !(shmem && minorOnShmem())) return false;
   if (modes === VM_UFFD_WP && ctx.has(UFFD_FEATURE_WP_ASYNC)) return true;
   if (has(modes, VM_UFFD_WP) && shmem && !wpOnFiles()) return false;

@@ -8,7 +8,9 @@ import { sched } from '../../sched/current.ts';
 import { Lock } from '../../sched/lock.ts';
 import { CELL_CACHE } from '../cells.ts';
 import { world } from '../current.ts';
-import { I_MMAP_LOCK } from '../lock-classes.ts';
+import type { Inode } from '../fs/inode.ts';
+import { I_MMAP_LOCK, INVALIDATE_LOCK } from '../lock-classes.ts';
+import { DiskBlocks } from './disk-blocks.ts';
 import type { Vma } from './mm-types.ts';
 
 /**
@@ -16,6 +18,8 @@ import type { Vma } from './mm-types.ts';
  * first used.
  */
 export const PG_UPTODATE: number = 1 << 16;
+/** The content is on its way to the disk. */
+export const PG_WRITEBACK: number = 1 << 17;
 
 /** Cells of single pages begin above those of whole files. */
 const PAGE_CELLS = 2 ** 36;
@@ -33,14 +37,24 @@ export class AddressSpace {
   /** VMAs that map the file. Protected by iMmapLock. @linux i_mmap */
   readonly iMmap: Set<Vma> = new Set();
   readonly iMmapLock: Lock;
+  /** Where the pages come from and go to; null: shared memory, whose pages are all there is. */
+  readonly disk: DiskBlocks | null;
+  /** Whose pages they are. */
+  host: Inode | null = null;
+  /** Of a file on a disk: read by who brings pages in, written by who takes them out for good. @linux invalidate_lock */
+  readonly invalidateLock: Lock | null;
 
-  constructor() {
+  constructor(onDisk = false) {
     const owner = world.owner();
     const serial = world.mappingsMade[owner] ?? 0;
     world.mappingsMade[owner] = serial + 1;
     this.id = serial * world.machine.geometry.owners + owner + 1;
     this.cell = sched.newCell(CELL_CACHE);
     this.iMmapLock = new Lock(I_MMAP_LOCK, `i_mmap lock of file ${this.id}`);
+    this.disk = onDisk ? new DiskBlocks(this.id) : null;
+    this.invalidateLock = onDisk
+      ? new Lock(INVALIDATE_LOCK, `invalidate_lock of file ${this.id}`)
+      : null;
     world.mappings.set(this.id, this);
   }
 

@@ -25,6 +25,7 @@ import type { Inode } from '../fs/inode.ts';
 import { seam } from '../seam.ts';
 import { PG_UPTODATE } from './address-space.ts';
 import { peekFolio, vmaInode } from './filemap.ts';
+import { filemapFault, pageMkwrite, putFolio } from './filemap-fault.ts';
 import { folioCouldLock, folioUnlock, folioUnlockPut } from './folio-lock.ts';
 import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
@@ -58,12 +59,29 @@ export function* doFault(vmf: Fault): Steps<VmFault> {
   } else if (!has(vmf.vma.flags, VM_SHARED)) {
     return yield* doCowFault(vmf, inode, index);
   }
-  const pfn = yield* shmemFault(vmf, inode, index);
+  const pfn = yield* faultPage(vmf, inode, index);
   if (typeof pfn !== 'number') return pfn.result;
+  if (flagged(vmf.flags, FAULT_FLAG_WRITE) && inode.mapping.disk !== null) {
+    folioUnlock(pfn);
+    if (!(yield* pageMkwrite(inode, index, pfn))) {
+      putFolio(pfn);
+      return VM_FAULT_NONE;
+    }
+  }
   const outcome = yield* finishFault(vmf, pfn, false);
   if (outcome === 'mapped') folioUnlock(pfn);
   else folioUnlockPut(pfn);
   return outcome === 'no-memory' ? VM_FAULT_OOM : VM_FAULT_NONE;
+}
+
+/** The page of the file, locked, or what the fault comes to. @linux __do_fault */
+function faultPage(
+  vmf: Fault,
+  inode: Inode,
+  index: number,
+): Steps<Pfn | { readonly result: VmFault }> {
+  const onDisk = inode.mapping.disk !== null;
+  return onDisk ? filemapFault(vmf, inode, index) : shmemFault(vmf, inode, index);
 }
 
 /** A write to a private mapping: the first copy of the page. @linux mm/memory.c do_cow_fault */
@@ -73,7 +91,7 @@ function* doCowFault(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
   if (prepared !== VM_FAULT_NONE) return prepared;
   const copy = frames.alloc(world.owner());
   if (copy === 0) return VM_FAULT_OOM;
-  const pfn = yield* shmemFault(vmf, inode, index);
+  const pfn = yield* faultPage(vmf, inode, index);
   if (typeof pfn !== 'number') {
     frames.put(copy, world.owner());
     return pfn.result;
@@ -115,7 +133,7 @@ function* finishFault(
 }
 
 function filePte(vma: Vma, pfn: Pfn): Pte {
-  return mkPte(pfn, PTE_YOUNG | pageProt(vma.flags) | vmPageProtWrite(vma.flags));
+  return mkPte(pfn, PTE_YOUNG | pageProt(vma.flags) | vmPageProtWrite(vma));
 }
 
 /**

@@ -26,6 +26,12 @@ export function vmaInode(vma: Vma): Inode | null {
   return vma.file?.inode ?? null;
 }
 
+/** Whether a VMA maps shared memory: a file whose pages are all there is. @linux vma_is_shmem */
+export function vmaIsShmem(vma: Vma): boolean {
+  const inode = vmaInode(vma);
+  return inode !== null && inode.mapping.disk === null;
+}
+
 /** The page at an index, or 0. Inside the running step, without a reference. */
 export function peekFolio(mapping: AddressSpace, index: number): Pfn | 0 {
   sched.touch(mapping.pageCell(index), READ);
@@ -75,7 +81,7 @@ export function* filemapAddFolio(mapping: AddressSpace, index: number, pfn: Pfn)
   sched.touch(folioCell(pfn), WRITE);
   const { frames } = machine;
   mapping.pages.set(index, pfn);
-  frames.flags[pfn] = PG_SWAPBACKED;
+  frames.flags[pfn] = mapping.disk === null ? PG_SWAPBACKED : 0;
   frames.mapping[pfn] = -mapping.id;
   frames.index[pfn] = index;
   frames.get(pfn);

@@ -37,9 +37,10 @@ import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
-import { coldRange, freeRange, pageoutRange, willneedRange } from './madvise-lru.ts';
+import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
 import { madvisePopulate } from './madvise-populate.ts';
 import { madviseRemove } from './madvise-remove.ts';
+import { madviseWillneed } from './madvise-willneed.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
   lockVmaUnderRcu,
@@ -128,8 +129,7 @@ export const ADVICE: readonly Advice[] = [
   row('MADV_NORMAL', MADV_NORMAL, setting(VM_NONE, ACCESS)),
   row('MADV_RANDOM', MADV_RANDOM, setting(VM_RAND_READ, ACCESS)),
   row('MADV_SEQUENTIAL', MADV_SEQUENTIAL, setting(VM_SEQ_READ, ACCESS)),
-  // Page tables stay as they are. Files are in memory as it is.
-  row('MADV_WILLNEED', MADV_WILLNEED, 'willneed', 'files: accepted, there is nothing to read'),
+  row('MADV_WILLNEED', MADV_WILLNEED, 'willneed'),
   row('MADV_DONTNEED', MADV_DONTNEED, 'dontneed'),
   row('MADV_FREE', MADV_FREE, 'dontneed', 'nothing is reclaimed but by MADV_PAGEOUT'),
   row('MADV_REMOVE', MADV_REMOVE, 'remove'),
@@ -241,19 +241,6 @@ function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange):
   const changed = yield* vmaModify(vma, start, end, { flags });
   if (typeof changed !== 'number') return 0;
   return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);
-}
-
-/** @linux mm/madvise.c madvise_willneed */
-function* madviseWillneed(mm: Mm, start: Vaddr, end: Vaddr): Steps<number> {
-  yield* mmapReadLock(mm);
-  let [address, hole] = [start, false];
-  for (const vma of mm.vmas.range(start, end)) {
-    hole ||= vma.start > address;
-    yield* willneedRange(vma, Math.max(address, vma.start), Math.min(end, vma.end));
-    address = vma.end;
-  }
-  mmapReadUnlock(mm);
-  return hole || address < end ? fail(E.hole) : 0;
 }
 
 /**

@@ -1,10 +1,9 @@
-/** mincore(2) and msync(2), of memory that is never written back. @linux mm/mincore.c, mm/msync.c; semantics.md section 13 */
+/** mincore(2). @linux mm/mincore.c; semantics.md section 13 */
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import { PTE_NONE, type Pte, pteKind, swpOffset } from '../../machine/pte.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from '../../uapi/mman.ts';
 import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { PG_UPTODATE } from './address-space.ts';
@@ -17,8 +16,6 @@ import { linearPageIndex } from './rmap.ts';
 import { peekSwapped } from './shmem-swap.ts';
 import { isSwapCached } from './swapfile.ts';
 import { copyToUser } from './user-access.ts';
-import { has, VM_LOCKED } from './vm-flags.ts';
-import { pageAlign } from './vm-prot.ts';
 
 export const MINCORE_ERRORS = errnoTable('mincore', {
   unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
@@ -26,14 +23,6 @@ export const MINCORE_ERRORS = errnoTable('mincore', {
   vecBeyond: ['EFAULT', 'the vector reaches beyond user space'],
   hole: ['ENOMEM', 'part of the range is not mapped; the vector is filled up to there'],
   vec: ['EFAULT', 'the vector cannot be written'],
-});
-export const MSYNC_ERRORS = errnoTable('msync', {
-  flags: ['EINVAL', 'an unknown flag'],
-  unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
-  both: ['EINVAL', 'MS_ASYNC and MS_SYNC exclude each other'],
-  wraps: ['ENOMEM', 'addr + len is beyond the end of the address space'],
-  locked: ['EBUSY', 'MS_INVALIDATE of locked memory'],
-  hole: ['ENOMEM', 'part of the range is not mapped'],
 });
 
 /** Pages whose answers are copied out at once. @linux mm/mincore.c: one page of bytes */
@@ -97,39 +86,4 @@ function inCore(vma: Vma, address: Vaddr, pte: Pte): boolean {
   if (slot !== 0) return isSwapCached(slot);
   const pfn = peekFolio(inode.mapping, index);
   return pfn !== 0 && machine.frames.hasFlag(pfn, PG_UPTODATE);
-}
-
-/**
- * What msync says of memory of which there is nothing to write back.
- * @param length bytes; rounded up to pages
- * @returns 0 or a negative errno
- * Requires: no lock.
- */
-export function* doMsync(mm: Mm, start: Vaddr, length: number, flags: number): Steps<number> {
-  const M = MSYNC_ERRORS;
-  if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0) return fail(M.flags);
-  if (start % PAGE_SIZE !== 0) return fail(M.unaligned);
-  if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) return fail(M.both);
-  if (start < 0 || length < 0) return fail(M.wraps);
-  const end = start + pageAlign(length);
-  if (end === start) return 0;
-  yield* mmapReadLock(mm);
-  const error = msyncRange(mm, start, end, flags);
-  mmapReadUnlock(mm);
-  return error;
-}
-
-function msyncRange(mm: Mm, start: Vaddr, end: Vaddr, flags: number): number {
-  const M = MSYNC_ERRORS;
-  let address = start;
-  let hole = false;
-  while (address < end) {
-    const vma = mm.vmas.findFrom(address);
-    if (vma === null || vma.start >= end) return fail(M.hole);
-    hole ||= vma.start > address;
-    if (hole && flags === MS_ASYNC) return fail(M.hole);
-    if ((flags & MS_INVALIDATE) !== 0 && has(vma.flags, VM_LOCKED)) return fail(M.locked);
-    address = vma.end;
-  }
-  return hole ? fail(M.hole) : 0;
 }

@@ -365,7 +365,7 @@ function changePresentPte(vma: Vma, old: Pte, change: ProtectionChange): Pte {
   let pte = withFlags(withoutFlags(old, PTE_EXEC | PTE_PROTNONE | PTE_WRITE), pageProt(flags));
   if (change.uffdWp === true) return withFlags(pte, uffdWpBit());
   if (change.uffdWpResolve === true) pte = withoutFlags(pte, PTE_UFFD_WP);
-  return canChangePteWritable(flags, pte) ? withFlags(pte, PTE_WRITE) : pte;
+  return canChangePteWritable(vma, pte) ? withFlags(pte, PTE_WRITE) : pte;
 }
 
 /** Whether the next write to a page has to fault, so that soft-dirty hears of it. Before 6.0 the test was the reverse. */
@@ -378,13 +378,14 @@ export const writeMarksSoftDirty = seam(
  * Whether an entry may be writable right away, without the fault that would make it so.
  * @linux mm/mprotect.c can_change_pte_writable
  */
-function canChangePteWritable(flags: VmFlags, pte: Pte): boolean {
+function canChangePteWritable(vma: Vma, pte: Pte): boolean {
+  const { flags } = vma;
   if (!has(flags, VM_WRITE) || writeMarksSoftDirty(flags, pte)) return false;
   // What is shared and not watched is writable by the mapping's protection: of watched ones that was once true too.
-  if (pteUffdWp(pte)) return has(flags, VM_UFFD_WP) && vmPageProtWrite(flags) !== 0;
+  if (pteUffdWp(pte)) return has(flags, VM_UFFD_WP) && vmPageProtWrite(vma) !== 0;
   if (has(flags, VM_SHARED)) {
     // Where first writes are reported, only what is dirty already may be written without one.
-    return vmPageProtWrite(flags) !== 0 || pteDirty(pte);
+    return vmPageProtWrite(vma) !== 0 || pteDirty(pte);
   }
   return !pteSpecial(pte) && machine.frames.hasFlag(ptePfn(pte), PG_ANON_EXCLUSIVE);
 }

@@ -31,9 +31,16 @@ export function pageProt(flags: VmFlags): number {
  * PTE_WRITE where every page of the mapping may be written without asking: shared and writable memory, unless somebody
  * wants to hear of first writes. @linux mm/mmap.c vma_set_page_prot, vma_wants_writenotify
  */
-export function vmPageProtWrite(flags: VmFlags): number {
+export function vmPageProtWrite(vma: Vma): number {
+  const { flags } = vma;
   if (!has(flags, VM_SHARED) || !has(flags, VM_WRITE)) return 0;
-  return wantsWritenotify(flags) ? 0 : PTE_WRITE;
+  return wantsWritenotify(flags) || tracksDirty(vma) ? 0 : PTE_WRITE;
+}
+
+/** Whether the file behind a mapping has to know of first writes, so that it can write pages back. @linux vma_needs_dirty_tracking */
+function tracksDirty({ file }: Vma): boolean {
+  const inode = file?.inode ?? null;
+  return inode !== null && inode.mapping.disk !== null;
 }
 
 /** Whether first writes to shared memory are reported or noted. Before 6.2 userfaultfd's were not among them. */

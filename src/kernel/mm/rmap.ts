@@ -161,7 +161,7 @@ export function folioTryDupAnonRmap(pfn: Pfn, dst: Vma, src: Vma): boolean {
 /** Counts a mapping of a page of a file. Requires: the page-table lock; a reference. @linux folio_add_file_rmap_pte */
 export function folioAddFileRmap(pfn: Pfn, vma: Vma): void {
   machine.frames.addMapcount(pfn, 1);
-  vma.mm.rss.shmem++;
+  vma.mm.rss[counterOf(machine.frames.flags[machine.frames.head(pfn)] ?? 0)]++;
 }
 
 /**
@@ -183,8 +183,13 @@ export function folioRemoveRmap(pfn: Pfn, vma: Vma): void {
   const { frames } = machine;
   frames.addMapcount(pfn, -1);
   // A mapped page stays what it is, so this looks at nothing that could race.
-  if (((frames.flags[frames.head(pfn)] ?? 0) & PG_ANON) !== 0) vma.mm.rss.anon--;
-  else vma.mm.rss.shmem--;
+  vma.mm.rss[counterOf(frames.flags[frames.head(pfn)] ?? 0)]--;
+}
+
+/** Which of the resident pages a page counts among. @linux mm_counter */
+function counterOf(flags: number): 'anon' | 'shmem' | 'file' {
+  if ((flags & PG_ANON) !== 0) return 'anon';
+  return (flags & PG_SWAPBACKED) !== 0 ? 'shmem' : 'file';
 }
 
 /** A page that migrates counts as resident wherever an entry stands for it. */

@@ -15,7 +15,7 @@ import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { type FillErrnos, WRITEPROTECT_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { type Seam, seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
-import { vmaInode } from './filemap.ts';
+import { vmaIsShmem } from './filemap.ts';
 import { fillPage, type Mfill, type Progress } from './mfill-page.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
@@ -146,7 +146,7 @@ export const stillNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
 /** What the VMA says against this fill. Requires: the VMA lock. */
 function refusedByVma(vma: Vma, fill: Mfill): ErrnoRow | null {
   if (fill.wp && !has(vma.flags, VM_UFFD_WP)) return fill.errnos.notWp;
-  const shmem = vmaInode(vma) !== null;
+  const shmem = vmaIsShmem(vma);
   if (!shmem && (vma.file !== null || has(vma.flags, VM_SPECIAL))) return fill.errnos.wrongKind;
   // Only pages of a page cache can be mapped without being brought.
   return fill.mode === 'continue' && !shmem ? fill.errnos.wrongKind : null;

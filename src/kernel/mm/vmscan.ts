@@ -42,7 +42,7 @@ import { lockRead, unlock, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
-import type { AddressSpace } from './address-space.ts';
+import { type AddressSpace, PG_WRITEBACK } from './address-space.ts';
 import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
 import { splitFolio } from './huge-split.ts';
@@ -108,7 +108,7 @@ function* pageoutShmem(pfn: Pfn): Steps<void> {
   const { frames } = machine;
   const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
   // Truncated meanwhile, or in the swap cache alone, where it costs nobody anything.
-  if (mapping === undefined) return;
+  if (mapping === undefined || frames.hasFlag(pfn, PG_WRITEBACK)) return;
   yield* tryToUnmapFile(pfn, mapping);
   if (frames.mapcount(pfn) > 0) return;
   if (sched.wants()) yield* access('unmapped', refcountCell(pfn), READ);
@@ -117,7 +117,9 @@ function* pageoutShmem(pfn: Pfn): Steps<void> {
     filemapRemoveFolio(mapping, frames.index[pfn] ?? 0, pfn);
     return;
   }
-  if (world.swap === null || !(yield* shmemWriteout(mapping, pfn))) return;
+  // Dirty pages of files on a disk wait for whoever writes them back.
+  if (world.swap === null || mapping.disk !== null) return;
+  if (!(yield* shmemWriteout(mapping, pfn))) return;
   yield* writeAndFree(pfn);
 }
 

@@ -43,6 +43,7 @@ import { UFFD_WP_PATCHES } from './uffd-wp.ts';
 import { unregisterAnyCtx } from './unregister-any-ctx.ts';
 import { noFillVmaLocks, noMadviseVmaLocks, noVmaLocks } from './vma-locks.ts';
 import { wpOneVma } from './wp-one-vma.ts';
+import { WRITEBACK_PATCHES } from './writeback.ts';
 
 /** Profiles take from here every patch whose `versions` are theirs: a line here is all that a new patch needs. */
 export const PATCHES: readonly Patch[] = [
@@ -87,6 +88,7 @@ export const PATCHES: readonly Patch[] = [
   noPteMarkers,
   punchDropsMarkers,
   ...MOVE_PATCHES,
+  ...WRITEBACK_PATCHES,
   ...GUP_PATCHES,
   ...SOFT_DIRTY_PATCHES,
   ...THP_PATCHES,

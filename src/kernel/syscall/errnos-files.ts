@@ -117,6 +117,18 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
   ['fchmodat fchownat', { ...WALK, owner: OWNER }],
   ['utimensat', { flags: BAD_FLAGS, ...WALK }],
   ['statfs', { ...WALK, buffer: BAD_POINTER }],
+  [
+    'fsync fdatasync',
+    { open: OPEN_FD, kind: ['EINVAL', 'a kind of file that nothing is written back from'] },
+  ],
+  [
+    'sync_file_range',
+    {
+      open: OPEN_FD,
+      range: ['EINVAL', 'an unknown flag, or a negative offset or length'],
+      kind: ['ESPIPE', 'fd is no regular file and no directory'],
+    },
+  ],
   ['fstatfs', { open: OPEN_FD, buffer: BAD_POINTER }],
 ];
 

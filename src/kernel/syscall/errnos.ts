@@ -231,5 +231,6 @@ export const NEVER_FAILS: readonly string[] = [
   'sched_yield',
   'set_robust_list',
   'set_tid_address',
+  'sync',
   'umask',
 ];

@@ -7,6 +7,7 @@ import { rows as chmod } from './chmod.ts';
 import { rows as clock } from './clock.ts';
 import { rows as fallocate } from './fallocate.ts';
 import { rows as fd } from './fd.ts';
+import { rows as fsync } from './fsync.ts';
 import { rows as futex } from './futex.ts';
 import { rows as getdents } from './getdents.ts';
 import { rows as ioctl } from './ioctl.ts';
@@ -41,6 +42,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...clock,
   ...fallocate,
   ...fd,
+  ...fsync,
   ...futex,
   ...ioctl,
   ...madvise,
