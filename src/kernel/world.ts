@@ -16,6 +16,7 @@ import type { NameTree } from './fs/dentry.ts';
 import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Hstate } from './mm/hugetlb.ts';
+import type { Ksm } from './mm/ksm.ts';
 import type { Mm } from './mm/mm-types.ts';
 import { SwapDevice } from './mm/swapfile.ts';
 import { THP_NEVER, type ThpSettings } from './mm/thp-settings.ts';
@@ -56,6 +57,8 @@ export class World {
   readonly swap: SwapDevice | null;
   /** Pools of huge pages; null until somebody asks for one. */
   hstates: readonly Hstate[] | null = null;
+  /** Pages of the same content, once somebody looks for them. */
+  ksm: Ksm | null = null;
   /** Every name of a file; made when the first path is used. */
   names: NameTree | null = null;
   /** Which task each scheduler thread runs. */

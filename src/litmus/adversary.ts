@@ -4,6 +4,7 @@
  */
 import { must } from '../base/assert.ts';
 import { createThread } from '../kernel/core/create.ts';
+import { ksmScanPage } from '../kernel/mm/ksm.ts';
 import { poisonAddress, softOfflineAddress } from '../kernel/mm/memory-failure.ts';
 import { migrateAddress } from '../kernel/mm/migrate.ts';
 import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
@@ -31,8 +32,9 @@ const ACTS: Readonly<Record<string, Act>> = {
   migrate: migrateAddress,
   hwpoison: poisonAddress,
   soft_offline: softOfflineAddress,
+  ksm: ksmScanPage,
 };
-const LATER_ACTORS: readonly string[] = ['khugepaged', 'ksm'];
+const LATER_ACTORS: readonly string[] = ['khugepaged'];
 
 type Call = Statement & { readonly kind: 'call' };
 

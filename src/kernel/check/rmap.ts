@@ -1,11 +1,12 @@
 /**
- * I-RMAP: from an anonymous folio, its anon_vma and index lead to every entry that maps it.
+ * I-RMAP: from an anonymous folio that is not a merged one, its anon_vma and index lead to every entry that maps it.
  * Suspended for an mm whose mmap_lock is write-held: its VMAs and their links are being changed.
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { type Pfn, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { PG_KSM } from '../mm/ksm-page.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import type { World } from '../world.ts';
 import { forEachPte, place } from './page-tables.ts';
@@ -19,7 +20,8 @@ export function check(world: World): string | null {
     forEachPte(mm, (address, pte) => {
       if (!ptePresent(pte) || pteSpecial(pte)) return;
       const pfn = ptePfn(pte);
-      if (((machine.frames.flags[machine.frames.head(pfn)] ?? 0) & PG_ANON) === 0) return;
+      const flags = machine.frames.flags[machine.frames.head(pfn)] ?? 0;
+      if ((flags & PG_ANON) === 0 || (flags & PG_KSM) !== 0) return;
       if (!reaches(world, pfn, mm, address)) {
         wrong ??= `frame ${pfn} is mapped at ${place(mm, address)}, where its anon_vma does not lead`;
       }

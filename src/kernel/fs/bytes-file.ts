@@ -11,7 +11,7 @@ interface Content {
 }
 
 /** What writing a text does: 0 or a negative errno. */
-export type Store = (text: string) => number;
+export type Store = (text: string) => number | Steps<number>;
 
 function contentOf(file: File): Content {
   return file.data as Content;
@@ -31,7 +31,8 @@ const OPS: FileOps = {
     const { store } = contentOf(file);
     if (store === null) return -EIO;
     // Only a write from the beginning sets anything.
-    const error = (offset ?? file.offset) === 0 ? store(String.fromCharCode(...data)) : 0;
+    const stored = (offset ?? file.offset) === 0 ? store(String.fromCharCode(...data)) : 0;
+    const error = typeof stored === 'number' ? stored : yield* stored;
     if (error < 0) return error;
     if (offset === null) file.offset += data.length;
     return data.length;

@@ -3,7 +3,9 @@
  */
 import { EINVAL } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
+import { KSM_SETTINGS, KSM_STORES } from '../mm/ksmd.ts';
 import type { ThpEnabled, ThpSettings, ThpShmem } from '../mm/thp-settings.ts';
+import type { Store } from './bytes-file.ts';
 import { HUGETLB_SETTINGS, HUGETLB_STORES } from './sysfs-hugetlb.ts';
 
 const THP = '/sys/kernel/mm/transparent_hugepage';
@@ -36,6 +38,7 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
     ]),
   ),
   ...HUGETLB_SETTINGS,
+  ...KSM_SETTINGS,
   '/proc/sys/vm/unprivileged_userfaultfd': () => `${world.sysctl.unprivilegedUserfaultfd}`,
   '/proc/sys/vm/overcommit_memory': () => `${world.sysctl.overcommitMemory}`,
   '/proc/sys/vm/max_map_count': () => `${world.sysctl.maxMapCount}`,
@@ -46,13 +49,14 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
 };
 
 /** What writing to them does: 0 or a negative errno. Settings without an entry cannot be written. */
-export const STORES: Readonly<Record<string, (text: string) => number>> = {
+export const STORES: Readonly<Record<string, Store>> = {
   [`${THP}/enabled`]: (text) => choose(ENABLED, text, (enabled) => ({ enabled })),
   [`${THP}/defrag`]: (text) => choose(DEFRAG, text, (defrag) => ({ defrag })),
   [`${THP}/shmem_enabled`]: (text) => choose(SHMEM, text, (shmem) => ({ shmem })),
   [`${THP}/use_zero_page`]: (text) =>
     choose(['0', '1'], text, (word) => ({ useZeroPage: word === '1' })),
   ...HUGETLB_STORES,
+  ...KSM_STORES,
 };
 
 /** All words, the chosen one in brackets. */

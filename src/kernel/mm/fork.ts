@@ -118,6 +118,7 @@ export function* dupMm(old: Mm): Steps<Mm | number> {
 export const cancelsForkEvents = seam('fork.cancelsForkEvents', (): boolean => true);
 
 function copyFields(mm: Mm, old: Mm): void {
+  mm.mergeAny = old.mergeAny;
   mm.startBrk = old.startBrk;
   mm.brk = old.brk;
   mm.thpDisable = old.thpDisable;

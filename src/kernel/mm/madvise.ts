@@ -36,6 +36,7 @@ import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { unmergeKsmPages } from './ksm.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
 import { madvisePopulate } from './madvise-populate.ts';
@@ -139,7 +140,7 @@ export const ADVICE: readonly Advice[] = [
     MADV_DOFORK,
     unless((vma) => has(vma.flags, VM_IO), setting(VM_NONE, VM_DONTCOPY)),
   ),
-  row('MADV_MERGEABLE', MADV_MERGEABLE, mergeable, 'sets "mg"; nothing is merged'),
+  row('MADV_MERGEABLE', MADV_MERGEABLE, mergeable),
   row('MADV_UNMERGEABLE', MADV_UNMERGEABLE, setting(VM_NONE, VM_MERGEABLE)),
   row('MADV_HUGEPAGE', MADV_HUGEPAGE, setting(VM_HUGEPAGE, VM_NOHUGEPAGE)),
   row('MADV_NOHUGEPAGE', MADV_NOHUGEPAGE, setting(VM_NOHUGEPAGE, VM_HUGEPAGE)),
@@ -238,6 +239,9 @@ function* madviseUpdate(vma: Vma, start: Vaddr, end: Vaddr, change: FlagChange):
   const flags = change(vma);
   if (typeof flags !== 'number') return fail(flags);
   if (flags === vma.flags) return 0;
+  if (has(vma.flags, VM_MERGEABLE) && !has(flags, VM_MERGEABLE)) {
+    yield* unmergeKsmPages(vma, start, end);
+  }
   const changed = yield* vmaModify(vma, start, end, { flags });
   if (typeof changed !== 'number') return 0;
   return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);

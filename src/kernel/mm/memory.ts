@@ -50,6 +50,7 @@ import { handleHugePmd } from './huge-memory.ts';
 import { mappedByAlone } from './huge-split.ts';
 import { hugetlbFault } from './hugetlb-fault.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { isKsm } from './ksm-page.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
@@ -294,7 +295,7 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
 /** Whether the write may go to the page itself: a private page that is nobody else's. */
 function isReusable(pfn: Pfn, vma: Vma): boolean {
   const { frames } = machine;
-  if (!frames.hasFlag(pfn, PG_ANON)) return false;
+  if (!frames.hasFlag(pfn, PG_ANON) || isKsm(pfn)) return false;
   return frames.hasFlag(pfn, PG_ANON_EXCLUSIVE) || wpCanReuseAnonFolio(pfn, vma);
 }
 

@@ -133,6 +133,8 @@ export class Mm {
   argEnd: Vaddr = 0;
   envStart: Vaddr = 0;
   envEnd: Vaddr = 0;
+  /** New private mappings may be merged (PR_SET_MEMORY_MERGE). @linux MMF_VM_MERGE_ANY */
+  mergeAny = false;
   /** Flags that new VMAs get besides their own (mlockall). */
   defFlags = 0 as VmFlags;
 

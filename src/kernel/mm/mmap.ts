@@ -33,6 +33,7 @@ import { STACK_GUARD_GAP } from './expand-stack.ts';
 import { linkFileVma } from './filemap.ts';
 import { HUGETLB_VM_FLAGS, hugetlbfsFileMmap } from './hugetlb-mmap.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { ksmVmaFlags } from './ksm-any.ts';
 import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
 
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
@@ -172,8 +173,9 @@ function* mmapLocked(
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && overlaps(mm, address, length)) return fail(E.taken);
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock()) return fail(E.lockNotAllowed);
   if (!mlockFutureOk(mm, mapFlags(mm, request), length)) return fail(E.lockLimit);
-  const vm = vmFlagsOf(mm, request, file);
-  if (typeof vm !== 'number') return fail(vm.refused);
+  const asked = vmFlagsOf(mm, request, file);
+  if (typeof asked !== 'number') return fail(asked.refused);
+  const vm = ksmVmaFlags(mm, asked);
   if (file !== null) {
     return yield* mmapRegion(mm, address, length, vm, heard, true, { file, pgoff });
   }

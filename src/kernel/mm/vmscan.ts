@@ -47,7 +47,7 @@ import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
 import { splitFolio } from './huge-split.ts';
 import { isPoisoned } from './hwpoison.ts';
-
+import { isKsm } from './ksm-page.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { ptLockOf } from './pgtable.ts';
@@ -87,7 +87,7 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
     yield* putFolio(pfn);
     return;
   }
-  if (isPoisoned(pfn) || !(yield* splitFolio(pfn))) {
+  if (isPoisoned(pfn) || isKsm(pfn) || !(yield* splitFolio(pfn))) {
     folioUnlockPut(pfn);
     return;
   }

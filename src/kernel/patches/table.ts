@@ -23,6 +23,7 @@ import {
 } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { GUP_PATCHES } from './gup.ts';
+import { ksmKeepsUffdWp } from './ksm.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { MOVE_PATCHES } from './move.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
@@ -47,6 +48,7 @@ import { WRITEBACK_PATCHES } from './writeback.ts';
 
 /** Profiles take from here every patch whose `versions` are theirs: a line here is all that a new patch needs. */
 export const PATCHES: readonly Patch[] = [
+  ksmKeepsUffdWp,
   swapinSkipsCache,
   unregisterAnyCtx,
   mremapOneVma,

@@ -139,7 +139,15 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
     'sched_getaffinity',
     { size: ['EINVAL', 'the mask is not a multiple of 8 bytes long'], pointer: BAD_POINTER },
   ],
-  ['prctl', { option: ['EINVAL', 'an option that is not modelled'] }],
+  [
+    'prctl',
+    {
+      option: [
+        'EINVAL',
+        'an option that is not modelled, or an argument that is not 0 where it must be',
+      ],
+    },
+  ],
   ['rseq riscv_hwprobe', { absent: ['ENOSYS', 'the call is not there'] }],
   [
     'clone',

@@ -8,12 +8,6 @@ import { world } from '../current.ts';
 import { asciiBytes } from '../fs/bytes-file.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { address, length, number, struct } from './params.ts';
-import {
-  getThpDisable,
-  PR_GET_THP_DISABLE,
-  PR_SET_THP_DISABLE,
-  setThpDisable,
-} from './prctl-thp.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 const UTS_FIELD = 65;
@@ -175,18 +169,5 @@ export const rows: readonly SyscallRow[] = [
     handler: absent,
     supports: [],
     gap: 'ENOSYS, as before 6.4.',
-  },
-  {
-    nr: 167,
-    name: 'prctl',
-    params: [number('option'), number('arg2'), number('arg3'), number('arg4'), number('arg5')],
-    handler: function* (task, [option = 0, ...args]) {
-      // PR_SET_NAME changes nothing that is modelled. prctl(2)
-      if (option === PR_SET_THP_DISABLE) return yield* setThpDisable(task.mmOrDie, args);
-      if (option === PR_GET_THP_DISABLE) return getThpDisable(task.mmOrDie, args);
-      return option === 15 ? 0 : -EINVAL;
-    },
-    supports: ['PR_SET_NAME', 'PR_SET_THP_DISABLE', 'PR_GET_THP_DISABLE'],
-    gap: 'Other options are EINVAL.',
   },
 ];

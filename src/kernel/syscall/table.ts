@@ -24,6 +24,7 @@ import { rows as munmap } from './munmap.ts';
 import { rows as open } from './open.ts';
 import { rows as pidfdOpen } from './pidfd-open.ts';
 import { rows as poll } from './poll.ts';
+import { rows as prctl } from './prctl.ts';
 import { rows as process } from './process.ts';
 import { rows as processMadvise } from './process-madvise.ts';
 import { rows as read } from './read.ts';
@@ -49,6 +50,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...mincore,
   ...memfdCreate,
   ...misc,
+  ...prctl,
   ...mlock,
   ...mmap,
   ...mprotect,

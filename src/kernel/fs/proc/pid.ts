@@ -3,6 +3,7 @@ import { EACCES, ESRCH } from '../../../uapi/errno.ts';
 import { S_IFREG } from '../../../uapi/fcntl.ts';
 import type { Task } from '../../core/task.ts';
 import { world } from '../../current.ts';
+import { procKsmMergingPages, procKsmStat } from '../../mm/ksmd.ts';
 import type { Mm } from '../../mm/mm-types.ts';
 import { seqFile } from '../bytes-file.ts';
 import { type Dentry, dentryPath, filePath } from '../dentry.ts';
@@ -33,6 +34,8 @@ function taskText(text: (target: Task) => string): PidOpener {
 const FILES: Readonly<Record<string, PidOpener>> = {
   clear_refs: (target, flags) => (target.mm === null ? -ESRCH : openClearRefs(target.mm, flags)),
   comm: taskText((target) => `${target.name.slice(0, 15)}\n`),
+  ksm_merging_pages: mmText(procKsmMergingPages),
+  ksm_stat: mmText(procKsmStat),
   maps: mmText(procMaps),
   mounts: taskText(() =>
     MOUNTS.map(([what, at, type]) => `${what} ${at} ${type} rw,relatime 0 0\n`).join(''),

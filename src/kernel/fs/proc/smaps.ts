@@ -23,7 +23,7 @@ import { getPte } from '../../../machine/tables.ts';
 import { vmaInode } from '../../mm/filemap.ts';
 
 import { vmaPageSize } from '../../mm/hugetlb-vma.ts';
-
+import { isKsm } from '../../mm/ksm-page.ts';
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { pageInPmd, pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
 import { linearPageIndex } from '../../mm/rmap.ts';
@@ -51,6 +51,7 @@ export class MemSizeStats {
   privateDirty = 0;
   referenced = 0;
   anonymous = 0;
+  ksm = 0;
   lazyfree = 0;
   anonHuge = 0;
   shmemHuge = 0;
@@ -106,6 +107,7 @@ export class MemSizeStats {
     else this.pssFile += share;
     if (locked) this.pssLocked += share;
     if (anon) this.anonymous += PAGE_SIZE;
+    if (isKsm(pfn)) this.ksm += PAGE_SIZE;
     if (anon && !dirty && frames.hasFlag(pfn, PG_LAZYFREE)) this.lazyfree += PAGE_SIZE;
     if ((pte & PTE_YOUNG) !== 0) this.referenced += PAGE_SIZE;
     if (mappings > 1 && dirty) this.sharedDirty += PAGE_SIZE;
@@ -129,7 +131,7 @@ export class MemSizeStats {
       kb('Private_Dirty', this.privateDirty),
       kb('Referenced', this.referenced),
       kb('Anonymous', this.anonymous),
-      kb('KSM', 0),
+      kb('KSM', this.ksm),
       kb('LazyFree', this.lazyfree),
       kb('AnonHugePages', this.anonHuge),
       kb('ShmemPmdMapped', this.shmemHuge),
