@@ -73,8 +73,8 @@ export class Frames {
   private readonly free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
-  shortage: Shortage | null = null;
   peak = 0;
+  shortage: Shortage | null = null;
   /** Called when a frame changes hands or is written by the kernel: translated code of it is stale. */
   onReuse: ((pfn: Pfn) => void) | null = null;
 
@@ -378,8 +378,7 @@ export class Frames {
 
   write(pfn: Pfn, offset: number, data: Uint8Array): void {
     sched.touch(contentCell(pfn), WRITE);
-    this.used[pfn] = 1;
-    this.onReuse?.(pfn);
+    this.markUsed(pfn);
     this.bytes.set(data, this.address(pfn, offset));
   }
 

@@ -294,9 +294,8 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
 
 /** Whether the write may go to the page itself: a private page that is nobody else's. */
 function isReusable(pfn: Pfn, vma: Vma): boolean {
-  const { frames } = machine;
-  if (!frames.hasFlag(pfn, PG_ANON) || isKsm(pfn)) return false;
-  return frames.hasFlag(pfn, PG_ANON_EXCLUSIVE) || wpCanReuseAnonFolio(pfn, vma);
+  if (!machine.frames.hasFlag(pfn, PG_ANON) || isKsm(pfn)) return false;
+  return machine.frames.hasFlag(pfn, PG_ANON_EXCLUSIVE) || wpCanReuseAnonFolio(pfn, vma);
 }
 
 /**
