@@ -31,6 +31,7 @@ import { MUNMAP_ERRORS } from './mm/munmap.ts';
 import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { FILE_ERRNOS } from './syscall/errnos-files.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
+import { PROCESS_VM_READV_ERRORS, PROCESS_VM_WRITEV_ERRORS } from './syscall/process-vm-readv.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
 export const ERRNO_ROWS: readonly ErrnoRow[] = [
@@ -52,6 +53,8 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MADVISE_ERRORS,
   MREMAP_ERRORS,
   PROCESS_MADVISE_ERRORS,
+  PROCESS_VM_READV_ERRORS,
+  PROCESS_VM_WRITEV_ERRORS,
   PAGEMAP_SCAN_ERRORS,
   MLOCK_ERRORS,
   MLOCKALL_ERRORS,

@@ -2,8 +2,6 @@
 export const LATER: Readonly<Record<string, string>> = {
   send: 'passing descriptors between processes',
   memfd_create: 'memfd_create(2) by its own name (there is memfd)',
-  process_vm_readv: 'process_vm_readv(2)',
-  process_vm_writev: 'process_vm_writev(2)',
   signal: 'signals between litmus threads',
   kill: 'signals between litmus threads',
   clone: 'clone(2) in litmus tests (there is fork)',

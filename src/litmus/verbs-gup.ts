@@ -3,13 +3,16 @@
  * (`peek A[0]`, `poke A[0] 5`), process_vm_readv(2) and process_vm_writev(2).
  */
 import { must } from '../base/assert.ts';
+import type { Task } from '../kernel/core/task.ts';
 import { readRemoteVm, writeRemoteVm } from '../kernel/mm/access-remote-vm.ts';
 import { DmaBuffer, dmaPin, dmaRead, dmaUnpin, dmaWrite } from '../kernel/mm/dma-buffer.ts';
 import { FOLL_FORCE, FOLL_LONGTERM, FOLL_WRITE, type FollFlags } from '../kernel/mm/gup-flags.ts';
 import { EIO } from '../uapi/errno.ts';
-import { type Call, resultOf } from './calls.ts';
+import { type Call, resultOf, rowOf } from './calls.ts';
 import { LitmusError } from './error.ts';
+import { rangeOf } from './operands.ts';
 import { PAGE } from './scope.ts';
+import { MESSAGE_AT, messageBytes, putStruct, STRUCT_AT } from './scratch.ts';
 import type { RunState } from './state.ts';
 import {
   atMost,
@@ -28,7 +31,10 @@ const UNPIN_USAGE = 'unpin D';
 const DMA_USAGE = 'r = dma D 0 [5]';
 const PEEK_USAGE = 'r = peek A[0]';
 const POKE_USAGE = 'r = poke A[0] 5';
+const READV_USAGE = 'r = process_vm_readv A[0] [pid]';
+const WRITEV_USAGE = 'r = process_vm_writev A[0] 5 [pid]';
 const WORD_BYTES = 4;
+const IOVEC_BYTES = 16;
 const READ_ONLY = 1;
 const LONGTERM = 2;
 const FAST = 4;
@@ -40,6 +46,8 @@ export const GUP_VERBS: Readonly<Record<string, Verb>> = {
   dma: { usage: DMA_USAGE, compile: compileDma },
   peek: { usage: PEEK_USAGE, compile: compilePeek },
   poke: { usage: POKE_USAGE, compile: compilePoke },
+  process_vm_readv: { usage: READV_USAGE, compile: compileReadv },
+  process_vm_writev: { usage: WRITEV_USAGE, compile: compileWritev },
 };
 
 function compileDevice(c: VerbContext): Call {
@@ -118,6 +126,47 @@ function compilePoke(c: VerbContext): Call {
     const done = yield* writeRemoteVm(task.mmOrDie, start(run), bytes, FOLL_FORCE);
     return done === WORD_BYTES ? 0 : resultOf(-EIO);
   };
+}
+
+/** The word a page of the caller begins with, or of the process whose number a register holds. */
+function compileReadv(c: VerbContext): Call {
+  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', READV_USAGE));
+  const pid = pidOf(c, 1, READV_USAGE);
+  const { handler } = rowOf('process_vm_readv');
+  return function* (run, task) {
+    putStruct(task, [MESSAGE_AT, WORD_BYTES, start(run), WORD_BYTES]);
+    const args = [pid(run, task), STRUCT_AT, 1, STRUCT_AT + IOVEC_BYTES, 1, 0];
+    const got = yield* handler(task, args);
+    if (got !== WORD_BYTES) return resultOf(got);
+    const { buffer, byteOffset } = messageBytes(task);
+    return new DataView(buffer, byteOffset).getInt32(0, true);
+  };
+}
+
+/** @returns 0, or what went wrong */
+function compileWritev(c: VerbContext): Call {
+  const { start } = rangeOf(c.scope, c.strand, want(c, 0, 'a page', WRITEV_USAGE));
+  const value = numberOf(c, want(c, 1, 'a value', WRITEV_USAGE));
+  const pid = pidOf(c, 2, WRITEV_USAGE);
+  const { handler } = rowOf('process_vm_writev');
+  return function* (run, task) {
+    putStruct(task, [STRUCT_AT + 2 * IOVEC_BYTES, WORD_BYTES, start(run), WORD_BYTES, value(run)]);
+    const args = [pid(run, task), STRUCT_AT, 1, STRUCT_AT + IOVEC_BYTES, 1, 0];
+    const done = yield* handler(task, args);
+    return done === WORD_BYTES ? 0 : resultOf(done);
+  };
+}
+
+function pidOf(
+  c: VerbContext,
+  index: number,
+  usage: string,
+): (run: RunState, task: Task) => number {
+  const operand = c.operands[index];
+  atMost(c, index + 1, usage);
+  if (operand === undefined) return (_run, task) => task.tid;
+  const pid = numberOf(c, operand);
+  return (run) => pid(run);
 }
 
 function deviceOf(c: VerbContext, usage: string): (run: RunState) => DmaBuffer {

@@ -255,13 +255,6 @@ export class Frames {
     this.refcounts[head] = (this.refcounts[head] ?? 0) + count - 1;
   }
 
-  /** Takes references unless the frame is free: for whoever holds nothing that keeps it. @linux folio_ref_try_add */
-  tryGetMany(pfn: Pfn, count: number): boolean {
-    if (this.refcount(pfn) === 0) return false;
-    this.getMany(pfn, count);
-    return true;
-  }
-
   /** Drops several references at once; as `put`. */
   putMany(pfn: Pfn, count: number, owner: number): boolean {
     const head = this.head(pfn);

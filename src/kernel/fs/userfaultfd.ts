@@ -54,12 +54,7 @@ export function* handleUserfault(vmf: Fault, reason: UffdReason): Steps<VmFault>
   const ctx = vmf.vma.uffd;
   if (ctx === null || refusesToWait(vmf, ctx)) return VM_FAULT_SIGBUS;
   if (flagged(vmf.flags, FAULT_FLAG_RETRY_NOWAIT)) return VM_FAULT_RETRY;
-  if (ctx.isReleased()) {
-    // The descriptor is being closed, and close needs mmap_lock: do not hold ours while it clears the VMAs.
-    releaseFaultLock(vmf);
-    yield* untilUnregistered(vmf.vma, ctx);
-    return VM_FAULT_RETRY;
-  }
+  if (ctx.isReleased()) return yield* afterRelease(vmf, ctx);
   const wait = new UffdWait(faultMessage(vmf, reason, ctx));
   yield* lock(ctx.queueLock);
   sched.touch(ctx.queueCell, WRITE);
@@ -95,10 +90,23 @@ function* sleepAside(vmf: Fault, wait: UffdWait): Steps<void> {
 }
 
 /**
+ * The descriptor is being closed, and close needs mmap_lock: ours is dropped while it clears the VMAs. Before 6.15 it was
+ * the caller's to drop.
+ */
+export const afterRelease = seam(
+  'userfaultfd.afterRelease',
+  function* (vmf: Fault, ctx: UserfaultfdCtx): Steps<VmFault> {
+    releaseFaultLock(vmf);
+    yield* untilUnregistered(vmf.vma, ctx);
+    return VM_FAULT_RETRY;
+  },
+);
+
+/**
  * Linux starts such a fault again and again until close has cleared the VMA; waiting for that change is the same under
  * every fair schedule, and finite.
  */
-function* untilUnregistered(vma: Vma, ctx: UserfaultfdCtx): Steps<void> {
+export function* untilUnregistered(vma: Vma, ctx: UserfaultfdCtx): Steps<void> {
   const gone = (): boolean => vma.detached || vma.uffd !== ctx;
   yield* until('retry', vma.cell, READ, gone, 'close of the userfaultfd');
 }

@@ -25,10 +25,16 @@ export function grabFolio(pfn: Pfn, flags: FollFlags): void {
   if (refs > 0) machine.frames.getMany(pfn, refs);
 }
 
-/** The same of a folio that may be freed any moment. @returns false: it is free. @linux try_grab_folio_fast */
+/**
+ * The same of a folio that may be freed any moment, by whoever holds nothing that keeps it.
+ * @returns false: it is free. @linux try_grab_folio_fast
+ */
 export function tryGrabFolio(pfn: Pfn, flags: FollFlags): boolean {
   const refs = refsOf(pfn, flags);
-  return refs === 0 || machine.frames.tryGetMany(pfn, refs);
+  if (refs === 0) return true;
+  if (machine.frames.refcount(pfn) === 0) return false;
+  machine.frames.getMany(pfn, refs);
+  return true;
 }
 
 /** Gives back what the flags took. @linux gup_put_folio */

@@ -32,7 +32,7 @@ import { noPtReclaim } from './no-pt-reclaim.ts';
 import { noPagemapScan, scanLosesDirty } from './pagemap-scan.ts';
 
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
-
+import { releaseKeepsGupGoing } from './release-keeps-gup-going.ts';
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
 import { swapinSkipsCache } from './swap.ts';
@@ -92,6 +92,7 @@ export const PATCHES: readonly Patch[] = [
   ...MOVE_PATCHES,
   ...WRITEBACK_PATCHES,
   ...GUP_PATCHES,
+  releaseKeepsGupGoing,
   ...SOFT_DIRTY_PATCHES,
   ...THP_PATCHES,
   ...UFFD_WP_PATCHES,

@@ -27,6 +27,7 @@ import { rows as poll } from './poll.ts';
 import { rows as prctl } from './prctl.ts';
 import { rows as process } from './process.ts';
 import { rows as processMadvise } from './process-madvise.ts';
+import { rows as processVmReadv } from './process-vm-readv.ts';
 import { rows as read } from './read.ts';
 import { rows as readlink } from './readlink.ts';
 import type { SyscallRow } from './row.ts';
@@ -62,6 +63,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...poll,
   ...process,
   ...processMadvise,
+  ...processVmReadv,
   ...read,
   ...signal,
   ...userfaultfd,
