@@ -1,5 +1,6 @@
 /** The verbs of userfaultfd: its descriptor, and its ioctls with their structs. */
 import type { Task } from '../kernel/core/task.ts';
+import { hasUserfaultfdDevice, newUserfaultfd } from '../kernel/fs/userfaultfd-dev.ts';
 import type { Handler } from '../kernel/syscall/row.ts';
 import type { Steps } from '../sched/op.ts';
 import {
@@ -41,11 +42,16 @@ import type { Value } from './values.ts';
 import { modes, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 
 const O_NONBLOCK = 0o4000;
+/** Beyond the flags: by way of /dev/userfaultfd, which somebody else has opened. */
+const FROM_DEVICE = 1 << 30;
 const MOVE_USAGE = 'move U B[0] from A[0] [dontwake] [holes]';
 const COPY_USAGE = 'copy U A[0] from 42 [wp] [dontwake]';
 
 export const USERFAULTFD_VERBS: Readonly<Record<string, Verb>> = {
-  uffd: { usage: 'uffd U [nonblock] [user_mode_only] [features NAME…]', compile: compileUffd },
+  uffd: {
+    usage: 'uffd U [nonblock] [user_mode_only] [dev] [features NAME…]',
+    compile: compileUffd,
+  },
   register: { usage: 'register U A missing wp', compile: compileRegister },
   unregister: {
     usage: 'unregister U A',
@@ -108,12 +114,18 @@ function compileUffd(c: VerbContext): Call {
   const at = c.operands.findIndex((o) => o.kind === 'word' && o.name === 'features');
   const end = at < 0 ? c.operands.length : at;
   const head = { ...c, operands: c.operands.slice(0, end) };
-  const flags = modes(head, 1, { nonblock: O_NONBLOCK, user_mode_only: UFFD_USER_MODE_ONLY });
+  const asked = modes(head, 1, {
+    nonblock: O_NONBLOCK,
+    user_mode_only: UFFD_USER_MODE_ONLY,
+    dev: FROM_DEVICE,
+  });
+  const flags = asked & ~FROM_DEVICE;
   const features = at < 0 ? 0 : featureBits(c, at + 1);
   const open = rowOf('userfaultfd').handler;
   const ioctl = rowOf('ioctl').handler;
   return function* (run, task) {
-    const fd = yield* open(task, [flags]);
+    const device = (asked & FROM_DEVICE) !== 0 && hasUserfaultfdDevice();
+    const fd = device ? newUserfaultfd(task, flags) : yield* open(task, [flags]);
     if (fd < 0) return resultOf(fd);
     run.fds[slot] = fd;
     putStruct(task, [UFFD_API, features, 0]);

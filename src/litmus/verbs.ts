@@ -41,6 +41,7 @@ import { atMost, modes, numberOf, ownRange, type Verb, type VerbContext, want } 
 import { compileFileRead, FILE_VERBS, namesFile } from './verbs-file.ts';
 import { GUP_VERBS } from './verbs-gup.ts';
 import { compileGuestLoad, compileGuestStore, isVcpu, KVM_VERBS } from './verbs-kvm.ts';
+import { PRIVILEGE_VERBS } from './verbs-privileges.ts';
 import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
@@ -84,6 +85,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   poll: { usage: USAGE.poll, compile: compilePoll },
   ...TRACKING_VERBS,
+  ...PRIVILEGE_VERBS,
   pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },
   mincore: { usage: MINCORE_USAGE, compile: compileMincore },
   mremap: { usage: MREMAP_USAGE, compile: compileMremap },

@@ -9,6 +9,8 @@ export const UFFD_API = 0xaa;
 export const UFFD_USER_MODE_ONLY = 1;
 
 /** ioctl numbers. */
+/** ioctl of /dev/userfaultfd: its argument is what userfaultfd(2) takes. */
+export const USERFAULTFD_IOC_NEW = 0xaa00;
 export const UFFDIO_API = 0xc018aa3f;
 export const UFFDIO_REGISTER = 0xc020aa00;
 export const UFFDIO_UNREGISTER = 0x8010aa01;

@@ -1,4 +1,4 @@
-/** Character devices: /dev/null, /dev/zero, /dev/full, /dev/random. @linux drivers/char/mem.c, random.c */
+/** Character devices: /dev/null, /dev/zero, /dev/full, /dev/random, /dev/userfaultfd. @linux drivers/char/mem.c, random.c */
 import { Prng } from '../../base/prng.ts';
 import type { Steps } from '../../sched/op.ts';
 import { ENOSPC } from '../../uapi/errno.ts';
@@ -6,6 +6,7 @@ import { S_IFCHR, SEEK_SET } from '../../uapi/fcntl.ts';
 import { world } from '../current.ts';
 import { consoleFile } from './console.ts';
 import { File, type FileOps, POLLIN, POLLOUT } from './file.ts';
+import { openUserfaultfdDevice } from './userfaultfd-dev.ts';
 import type { Opener } from './vfs-node.ts';
 
 const NULL_OPS: FileOps = {
@@ -52,6 +53,8 @@ interface Device {
   readonly path: string;
   readonly rdev: number;
   readonly open: Opener;
+  /** By default everybody may read and write. */
+  readonly permissions?: number;
 }
 
 /** A device of major number 1 (memory devices). */
@@ -67,6 +70,7 @@ export const DEVICES: readonly Device[] = [
   memory('full', 7, FULL_OPS),
   memory('random', 8, RANDOM_OPS),
   memory('urandom', 9, RANDOM_OPS),
+  { path: '/dev/userfaultfd', rdev: 0x100a01, open: openUserfaultfdDevice, permissions: 0o600 },
   { path: '/dev/tty', rdev: 0x500, open: () => consoleFile(1) },
   { path: '/dev/console', rdev: 0x501, open: () => consoleFile(1) },
 ];

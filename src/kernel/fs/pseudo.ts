@@ -18,9 +18,9 @@ const TEXTS: Readonly<Record<string, () => string>> = {
 
 /** What opens each path; inode numbers follow from the order. */
 const FILES: Readonly<Record<string, PseudoFile>> = Object.fromEntries([
-  ...DEVICES.map(({ path, open, rdev }, i): [string, PseudoFile] => [
+  ...DEVICES.map(({ path, open, rdev, permissions = 0o666 }, i): [string, PseudoFile] => [
     path,
-    new PseudoFile(DEVTMPFS, i + 2, S_IFCHR | 0o666, open, rdev),
+    new PseudoFile(DEVTMPFS, i + 2, S_IFCHR | permissions, open, rdev),
   ]),
   ...Object.entries(TEXTS).map(([path, text], i) => textFile(path, text, PROC, 0o444, i)),
   ...Object.entries(SETTINGS).map(([path, text], i) => {

@@ -57,6 +57,12 @@ export const STORES: Readonly<Record<string, Store>> = {
     choose(['0', '1'], text, (word) => ({ useZeroPage: word === '1' })),
   ...HUGETLB_STORES,
   ...KSM_STORES,
+  '/proc/sys/vm/unprivileged_userfaultfd': (text) => {
+    const word = text.trim();
+    if (word !== '0' && word !== '1') return -EINVAL;
+    world.sysctl.unprivilegedUserfaultfd = Number(word);
+    return 0;
+  },
 };
 
 /** All words, the chosen one in brackets. */

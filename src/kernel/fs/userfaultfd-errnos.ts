@@ -22,6 +22,11 @@ export const USERFAULTFD_ERRNOS: ErrnoTable<'notAllowed' | 'badFlags' | 'noFd'> 
   },
 );
 
+/** What /dev/userfaultfd refuses; flags are refused as the system call does. */
+export const DEVICE_ERRNOS: ErrnoTable<'unknown'> = errnoTable('USERFAULTFD_IOC_NEW', {
+  unknown: ['EINVAL', 'the device knows no other ioctl'],
+});
+
 export const IOCTL_ERRNOS: ErrnoTable<'noHandshake' | 'unknown'> = errnoTable('ioctl', {
   noHandshake: ['EINVAL', 'UFFDIO_API has not been called on this userfaultfd'],
   unknown: ['EINVAL', 'no such ioctl of a userfaultfd'],

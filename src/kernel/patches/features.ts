@@ -16,11 +16,12 @@ import {
   UFFDIO_REGISTER_MODE_MINOR,
 } from '../../uapi/userfaultfd.ts';
 import { apiFeatures, initializedBit, refusesSecondEarly } from '../fs/userfaultfd-api.ts';
+import { hasUserfaultfdDevice, userfaultfdFlags } from '../fs/userfaultfd-dev.ts';
 import { knownIoctl } from '../fs/userfaultfd-ioctl.ts';
 import { minorOnShmem, rangeIoctls, registerModes } from '../fs/userfaultfd-register.ts';
 import { narrow, type Override, override, type Patch } from '../seam.ts';
 import { hasMseal } from '../syscall/mseal.ts';
-import { mayCreate, userfaultfdFlags } from '../syscall/userfaultfd.ts';
+import { mayCreate } from '../syscall/userfaultfd.ts';
 
 function withoutFeature(feature: number): Override {
   return narrow(apiFeatures, (previous) => () => previous() & ~feature);
@@ -98,6 +99,13 @@ export const anyoneMayCreate: Patch = {
   reference: 'd0d4730ac2e4',
   versions: '<5.11',
   overrides: [override(mayCreate, () => () => true)],
+};
+export const noUserfaultfdDevice: Patch = {
+  name: 'no-userfaultfd-device',
+  title: 'no /dev/userfaultfd',
+  reference: '2d5de004e009',
+  versions: '<6.1',
+  overrides: [override(hasUserfaultfdDevice, () => () => false)],
 };
 export const secondHandshakeEarly: Patch = {
   name: 'second-handshake-early',
