@@ -46,6 +46,7 @@ function compileSysctl(c: VerbContext): Call {
   }
   const text = value.kind === 'number' ? String(value.value) : '';
   return function* () {
-    return resultOf(store(text));
+    const stored = store(text);
+    return resultOf(typeof stored === 'number' ? stored : yield* stored);
   };
 }
