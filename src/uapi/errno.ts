@@ -47,6 +47,7 @@ const TABLE = {
   EISCONN: 106,
   ENOTCONN: 107,
   ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
   EHWPOISON: 133,
 } as const;
 
@@ -90,6 +91,7 @@ export const EAFNOSUPPORT: number = TABLE.EAFNOSUPPORT;
 export const ECONNRESET: number = TABLE.ECONNRESET;
 export const EISCONN: number = TABLE.EISCONN;
 export const ENOTCONN: number = TABLE.ENOTCONN;
+export const ECONNREFUSED: number = TABLE.ECONNREFUSED;
 export const ENAMETOOLONG: number = TABLE.ENAMETOOLONG;
 export const ERANGE: number = TABLE.ERANGE;
 export const EDEADLK: number = TABLE.EDEADLK;

@@ -21,6 +21,27 @@ const WALK: Checks = {
 const CHANGE = ['EACCES', 'names may not be changed in the directory'] as const;
 const OWNER = ['EPERM', 'the file is of another user'] as const;
 
+const SOCKET: Checks = { open: OPEN_FD, kind: ['ENOTSOCK', 'fd is no socket'] };
+const SEND: Checks = {
+  pointer: BAD_POINTER,
+  vecs: ['EMSGSIZE', 'more than 1024 buffers, or a message over 212992 bytes'],
+  name: ['EISCONN', 'an address is given, and the socket is connected'],
+  control: ['EINVAL', 'a control message that is cut off, or no SCM_RIGHTS'],
+  rights: ['EBADF', 'a descriptor to be sent is not open'],
+  refused: ['ECONNREFUSED', 'the other end of a SOCK_DGRAM pair is closed'],
+  pipe: ['EPIPE', 'the other end is closed, or this one shut down for writing'],
+  full: ['EAGAIN', 'no room, and nobody wants to wait'],
+  signal: ['EINTR', 'a signal arrived'],
+};
+const RECEIVE: Checks = {
+  pointer: BAD_POINTER,
+  vecs: ['EMSGSIZE', 'more than 1024 buffers'],
+  reset: ['ECONNRESET', 'the other end was closed over what it had not received'],
+  empty: ['EAGAIN', 'nothing to receive, and nobody wants to wait'],
+  signal: ['EINTR', 'a signal arrived'],
+  buffer: BAD_POINTER,
+};
+
 /** Call by call. Those of several names share their checks. */
 const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
   ['fstat', { open: OPEN_FD, pointer: BAD_POINTER }],
@@ -129,6 +150,20 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
       kind: ['ESPIPE', 'fd is no regular file and no directory'],
     },
   ],
+  [
+    'socketpair',
+    {
+      flags: BAD_FLAGS,
+      domain: ['EAFNOSUPPORT', 'no domain but AF_UNIX'],
+      protocol: ['EPROTONOSUPPORT', 'a protocol that AF_UNIX does not have'],
+      type: ['ESOCKTNOSUPPORT', 'a type that AF_UNIX does not have'],
+      full: ['EMFILE', 'no descriptor is free'],
+      pointer: BAD_POINTER,
+    },
+  ],
+  ['sendto sendmsg', { ...SOCKET, ...SEND }],
+  ['recvfrom recvmsg', { ...SOCKET, ...RECEIVE }],
+  ['shutdown', { how: ['EINVAL', 'how is none of the three'], ...SOCKET }],
   ['fstatfs', { open: OPEN_FD, buffer: BAD_POINTER }],
 ];
 

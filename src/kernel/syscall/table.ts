@@ -32,6 +32,7 @@ import { rows as read } from './read.ts';
 import { rows as readlink } from './readlink.ts';
 import type { SyscallRow } from './row.ts';
 import { rows as signal } from './signal.ts';
+import { rows as socket } from './socket.ts';
 import { rows as stat } from './stat.ts';
 import { rows as statfs } from './statfs.ts';
 import { rows as unlink } from './unlink.ts';
@@ -70,6 +71,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...chmod,
   ...getdents,
   ...readlink,
+  ...socket,
   ...stat,
   ...statfs,
   ...unlink,
