@@ -28,6 +28,7 @@ static const struct {
 	{ "calls", test_calls, 1 },
 	{ "touch", test_touch, 1 },
 	{ "loop", test_loop, 1 },
+	{ "roundtrip", test_roundtrip, 1 },
 	{ "hang", way_hang, 0 },
 	{ "spin", way_spin, 0 },
 	{ "cat", way_cat, 0 },

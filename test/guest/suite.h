@@ -8,17 +8,23 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef UFFD_USER_MODE_ONLY /* since Linux 5.11 */
+#define UFFD_USER_MODE_ONLY 1
+#endif
 
 #define SAY(...) (printf(__VA_ARGS__), printf("\n"))
 #define CHECK(condition) ((condition) ? (void)0 : failed(__FILE__, __LINE__, #condition))
@@ -50,6 +56,7 @@ void test_group(void);
 void test_fair(void);
 void test_calls(void);
 void test_touch(void);
+void test_roundtrip(void);
 void test_loop(void);
 
 void way_hang(void);
