@@ -57,7 +57,7 @@ test.each([
     'there is',
   ],
   [`${A}\nthread t { r0 = madvise A[0] }`, '3:17', 'madvise wants', 'madvise '],
-  [`${A}\nthread t { r0 = process_vm_readv A }`, '3:17', 'not yet: process_vm_readv(2)', ''],
+  [`${A}\nthread t { r0 = clone 0 }`, '3:17', 'not yet: clone(2)', ''],
   [`${A}\nuffd U features evnt_remove\n${T}`, '3:17', 'no feature evnt_remove', 'event_remove'],
   [`${A}\nuffd U\nregister V A missing\n${T}`, '4:10', 'no file is called V', 'did you mean `U`?'],
   [`${A}\nuffd U\nregister U A mising\n${T}`, '4:14', 'no mode mising', 'did you mean `missing`?'],

@@ -8,7 +8,7 @@ import {
 } from '../../uapi/userfaultfd.ts';
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
-import type { Vaddr } from '../mm/mm-types.ts';
+import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { copyToUser } from '../mm/user-access.ts';
 import { movePages } from '../mm/userfaultfd-move.ts';
 import { seam } from '../seam.ts';
@@ -27,6 +27,11 @@ export const moveEarlyNotChanging = seam(
   'MOVE: chk counter before any lock: answers EAGAIN at once; the chk under map_changing-R decides',
 );
 
+/** Whose memory the source is in; null: not this caller's to move. The proposal of 2023 took it from the caller. */
+export const sourceMm = seam('move.sourceMm', (task: Task, ctx: UserfaultfdCtx): Mm | null =>
+  task.mm === ctx.mm ? ctx.mm : null,
+);
+
 /** @param arg where struct uffdio_move is */
 export function* uffdMove(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<number> {
   const errnos = MOVE_ERRNOS;
@@ -42,12 +47,13 @@ export function* uffdMove(task: Task, ctx: UserfaultfdCtx, arg: Vaddr): Steps<nu
   const asked = yield* copyStruct(task, arg, UFFDIO_MOVE_STRUCT, 8);
   if (asked === null) return fail(errnos.fault);
   const { dst, src, len, mode } = asked;
-  if (task.mm !== ctx.mm) return fail(errnos.otherMm);
+  const srcMm = sourceMm(task, ctx);
+  if (srcMm === null) return fail(errnos.otherMm);
   if (!validRange(dst, len)) return fail(errnos.badRange);
   if (!validRange(src, len)) return fail(errnos.badSource);
   if (mode > MODES) return fail(errnos.badMode);
   if (!holdMm(task, ctx.mm)) return fail(errnos.noMm);
-  const done = yield* movePages(task, { ctx, dst, src, len, mode });
+  const done = yield* movePages(task, { ctx, srcMm, dst, src, len, mode });
   yield* dropMm(task, ctx.mm);
   const value = typeof done === 'number' ? done : -done.errno;
   if ((yield* putOut(value)) < 0) return fail(errnos.faultOut);

@@ -36,6 +36,8 @@ import {
 
 export interface Move {
   readonly ctx: UserfaultfdCtx;
+  /** Where the source is: the address space of the userfaultfd, unless a patch has it otherwise. */
+  readonly srcMm: Mm;
   readonly dst: Vaddr;
   readonly src: Vaddr;
   readonly len: number;
@@ -72,7 +74,9 @@ export const notifyInsideMove = seam(
 );
 
 /** @linux uffd_move_lock */
-export function* moveLock(mm: Mm, dst: Vaddr, src: Vaddr): Steps<Areas | ErrnoRow> {
+export function* moveLock({ ctx, srcMm, dst, src }: Move): Steps<Areas | ErrnoRow> {
+  const { mm } = ctx;
+  if (srcMm !== mm) return yield* lockTwoMms(mm, srcMm, dst, src);
   const first = yield* lockDst(mm, dst, MOVE_ERRNOS);
   if (!isVma(first)) return first;
   if (first.contains(src)) return { dst: first, src: first };
@@ -89,6 +93,22 @@ export function* moveLock(mm: Mm, dst: Vaddr, src: Vaddr): Steps<Areas | ErrnoRo
   const areas = yield* findBoth(mm, dst, src);
   mmapReadUnlock(mm);
   return areas;
+}
+
+/** Two address spaces, as the proposal of 2023 had it: both mmap_locks for reading, in a fixed order. */
+function* lockTwoMms(mm: Mm, srcMm: Mm, dst: Vaddr, src: Vaddr): Steps<Areas | ErrnoRow> {
+  const [low, high] = mm.id < srcMm.id ? [mm, srcMm] : [srcMm, mm];
+  yield* mmapReadLock(low);
+  yield* mmapReadLock(high);
+  const [first, second] = [vmaLookup(mm, dst), vmaLookup(srcMm, src)];
+  let refused: ErrnoRow | null = null;
+  if (first === null) refused = MOVE_ERRNOS.notRegistered;
+  else if (second === null) refused = MOVE_ERRNOS.noSource;
+  else if (!(yield* anonVmaPrepare(first))) refused = MOVE_ERRNOS.noMemory;
+  if (first !== null && second !== null && refused === null) return { dst: first, src: second };
+  mmapReadUnlock(high);
+  mmapReadUnlock(low);
+  return refused ?? MOVE_ERRNOS.noSource;
 }
 
 /** Under mmap_lock nobody can hold a VMA for writing. @linux find_vmas_mm_locked */
@@ -125,6 +145,11 @@ export const areasValid = seam(
 
 /** Lets go of what moveLock took. */
 export function moveUnlock(areas: Areas): void {
+  if (areas.src.mm !== areas.dst.mm) {
+    mmapReadUnlock(areas.src.mm);
+    mmapReadUnlock(areas.dst.mm);
+    return;
+  }
   if (areas.src !== areas.dst && fillLocksVma()) vmaEndRead(areas.src);
   unlockDst(areas.dst);
 }

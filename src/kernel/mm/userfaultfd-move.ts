@@ -17,13 +17,10 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_NONE,
   PTE_SPECIAL,
-  PTE_WRITE,
   PTE_YOUNG,
   type Pte,
-  pteDirty,
   pteIsMigration,
   pteIsSwap,
   pteIsTable,
@@ -31,7 +28,6 @@ import {
   ptePfn,
   ptePresent,
   pteSpecial,
-  pteUffdWp,
   SWP_EXCLUSIVE,
   swpOffset,
   withFlags,
@@ -50,9 +46,9 @@ import { MOVE_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { seam } from '../seam.ts';
 import { folioLock, folioTrylock, folioUnlock } from './folio-lock.ts';
 import { migrationEntryWait } from './migrate.ts';
-import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import type { Mm, Vaddr } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd } from './mmu-notifier.ts';
-import { mkUffdWp, pageProt } from './page-prot.ts';
+import { pageProt } from './page-prot.ts';
 import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
@@ -69,7 +65,7 @@ import {
   notifyBeforeMove,
   notifyInsideMove,
 } from './userfaultfd-move-lock.ts';
-import { has, VM_UFFD_WP } from './vm-flags.ts';
+import { countMoved, movedPte } from './userfaultfd-moved-pte.ts';
 
 /**
  * Moves pages one by one until something stops it.
@@ -78,7 +74,7 @@ import { has, VM_UFFD_WP } from './vm-flags.ts';
  */
 export function* movePages(task: Task, move: Move): Steps<number | ErrnoRow> {
   const { ctx } = move;
-  const areas = yield* moveLock(ctx.mm, move.dst, move.src);
+  const areas = yield* moveLock(move);
   if (!('dst' in areas)) return areas;
   yield* lockRead(ctx.mapChangingLock);
   let moved = 0;
@@ -108,10 +104,13 @@ interface Held {
 /** One page. @linux move_pages_ptes */
 function* movePage(areas: Areas, dst: Vaddr, src: Vaddr, mode: number): Steps<Moved> {
   const { mm } = areas.src;
+  const dstMm = areas.dst.mm;
   const holes = (mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES) !== 0;
   const pmd = pmdSlot(mm, src);
   if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
-  if ((yield* allocPte(mm, src)) < 0 || (yield* allocPte(mm, dst)) < 0) return MOVE_ERRNOS.noMemory;
+  if ((yield* allocPte(mm, src)) < 0 || (yield* allocPte(dstMm, dst)) < 0) {
+    return MOVE_ERRNOS.noMemory;
+  }
   const range = yield* notifyBeforeMove(mm, src);
   const hold: { folio: Held | null } = { folio: null };
   let result: Moved | 'blocked' = 'blocked';
@@ -134,7 +133,7 @@ function* moveSlot(
   const { mm } = areas.src;
   world.rcu.readLock();
   const range = yield* notifyInsideMove(mm, src);
-  const to = yield* peekSlot(mm, dst);
+  const to = yield* peekSlot(areas.dst.mm, dst);
   const from = to !== null && pteNone(to.pte) ? yield* peekSlot(mm, src) : null;
   let result: Moved | 'blocked' = 'again';
   if (to !== null && !pteNone(to.pte)) result = MOVE_ERRNOS.exists;
@@ -263,9 +262,9 @@ export const slotsSame = seam(
 );
 export const tablesSame = seam(
   'move.tablesSame',
-  (mm: Mm, to: Slot, from: Slot): boolean =>
-    tableStillThere(pmdSlot(mm, to.address), to.slot) &&
-    tableStillThere(pmdSlot(mm, from.address), from.slot),
+  ({ dst, src }: Areas, to: Slot, from: Slot): boolean =>
+    tableStillThere(pmdSlot(dst.mm, to.address), to.slot) &&
+    tableStillThere(pmdSlot(src.mm, from.address), from.slot),
   'MOVE: chk dst PMD same under both PTLs: the table may have been taken out of the tree',
 );
 export const stillMovable = seam(
@@ -279,8 +278,6 @@ export const notPinned = seam(
     !mm.hasPinned || machine.frames.refcount(pfn) < GUP_PIN_COUNTING_BIAS,
   'MOVE: chk not pinned once the entry is cleared: a device would go on writing to the page at its old place',
 );
-/** Whether the uffd-wp bit goes with the page. 6.18 drops it. */
-export const keepsUffdWp = seam('move.keepsUffdWp', (): boolean => false);
 /** Whether the pin is dropped with the move, before the folio is unlocked. */
 export const dropsPinEarly = seam('move.dropsPinEarly', (): boolean => false);
 
@@ -296,7 +293,7 @@ function* movePresent(
   const { pfn } = folio;
   const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   let result: Moved = 'again';
-  if (tablesSame(mm, to, from) && slotsSame(to, from)) {
+  if (tablesSame(areas, to, from) && slotsSame(to, from)) {
     result = stillMovable(pfn) ? 'moved' : MOVE_ERRNOS.notExclusive;
     if (result === 'moved') {
       setPte(from.slot, PTE_NONE);
@@ -308,6 +305,7 @@ function* movePresent(
         folioMoveAnonRmap(pfn, areas.dst);
         machine.frames.index[pfn] = linearPageIndex(areas.dst, to.address);
         setPte(to.slot, movedPte(areas.dst, from.pte, pfn));
+        countMoved(areas.src, areas.dst, 'anon');
       }
     }
   }
@@ -321,13 +319,6 @@ function* movePresent(
     folioUnlock(pfn);
   }
   return result;
-}
-
-function movedPte(dst: Vma, old: Pte, pfn: Pfn): Pte {
-  const dirty = pteDirty(old) ? PTE_DIRTY : 0;
-  const flags = PTE_YOUNG | PTE_WRITE | dirty | softDirtyBit();
-  const pte = mkPte(pfn, flags | pageProt(dst.flags));
-  return keepsUffdWp() && pteUffdWp(old) && has(dst.flags, VM_UFFD_WP) ? mkUffdWp(pte) : pte;
 }
 
 /**
@@ -356,9 +347,7 @@ function* moveSwap(
   if (folio !== null && folioSwapOffset(folio.pfn) !== offset) return 'again';
   const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   const same =
-    tablesSame(areas.src.mm, to, from) &&
-    slotsSame(to, from) &&
-    (folio !== null || !isSwapCached(offset));
+    tablesSame(areas, to, from) && slotsSame(to, from) && (folio !== null || !isSwapCached(offset));
   if (same) {
     if (folio !== null) {
       folioMoveAnonRmap(folio.pfn, areas.dst);
@@ -366,6 +355,7 @@ function* moveSwap(
     }
     setPte(from.slot, PTE_NONE);
     setPte(to.slot, withFlags(from.pte, softDirtyBit()));
+    countMoved(areas.src, areas.dst, 'swap');
   }
   unlockBoth();
   return same ? 'moved' : 'again';
@@ -375,7 +365,7 @@ function* moveSwap(
 function* moveZeroPage(areas: Areas, to: Slot, from: Slot): Steps<Moved> {
   const { mm } = areas.src;
   const unlockBoth = yield* doublePtLock(to.slot, from.slot);
-  const same = tablesSame(mm, to, from) && slotsSame(to, from);
+  const same = tablesSame(areas, to, from) && slotsSame(to, from);
   if (same) {
     setPte(from.slot, PTE_NONE);
     flushNow(mm, from.address, from.address + PAGE_SIZE);

@@ -6,6 +6,7 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { access } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { lockRead } from '../../sched/lock.ts';
+import { sourceMm } from '../fs/userfaultfd-move.ts';
 import { vmaEndRead } from '../mm/mmap-lock.ts';
 import {
   mmuNotifierInvalidateRangeStart,
@@ -13,7 +14,6 @@ import {
 } from '../mm/mmu-notifier.ts';
 import {
   dropsPinEarly,
-  keepsUffdWp,
   movable,
   notPinned,
   srcSameAfterLock,
@@ -21,6 +21,7 @@ import {
   unmapsBeforeBlocking,
 } from '../mm/userfaultfd-move.ts';
 import { lockSrc, notifyBeforeMove, notifyInsideMove } from '../mm/userfaultfd-move-lock.ts';
+import { keepsUffdWp, marksMovedDirty } from '../mm/userfaultfd-moved-pte.ts';
 import { override, type Patch } from '../seam.ts';
 
 const REMAP = '[PATCH 2/3] userfaultfd: UFFDIO_REMAP uABI, 2023-09-14';
@@ -144,6 +145,39 @@ export const remapIgnoresPins: Patch = {
   overrides: [override(notPinned, () => () => true)],
 };
 
+export const remapAcrossProcesses: Patch = {
+  name: 'remap-across-processes',
+  title: 'the source of UFFDIO_MOVE is in the address space of whoever calls',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [override(sourceMm, () => (task) => task.mm)],
+};
+
+export const remapMarksDirty: Patch = {
+  name: 'remap-marks-dirty',
+  title: 'a page that moves counts as written, whether or not it was',
+  reference: `${REMAP}; >=6.8 as merged`,
+  versions: 'proposed',
+  overrides: [override(marksMovedDirty, () => () => true)],
+};
+
+/** All of it at once; each part has a patch of its own that shows what the review said of it. */
+export const uffdioRemap: Patch = {
+  name: 'uffdio-remap',
+  title: 'UFFDIO_REMAP as it was posted in September 2023, in the place of UFFDIO_MOVE',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [
+    remapNoRecheck,
+    remapEarlyPut,
+    remapEstimatedSharers,
+    remapAcrossProcesses,
+    remapMarksDirty,
+    moveTellsWithoutWaiting,
+    remapIgnoresPins,
+  ].flatMap((part) => part.overrides),
+};
+
 /** All of them, for the table. */
 export const MOVE_PATCHES: readonly Patch[] = [
   moveBlocksOnSrc,
@@ -152,7 +186,10 @@ export const MOVE_PATCHES: readonly Patch[] = [
   remapNoRecheck,
   remapEarlyPut,
   remapEstimatedSharers,
+  remapAcrossProcesses,
+  remapMarksDirty,
   moveTellsWithoutWaiting,
   moveTellsInAtomic,
   remapIgnoresPins,
+  uffdioRemap,
 ];
