@@ -9,6 +9,7 @@ import type { Lock } from '../sched/lock.ts';
 import { Rcu } from '../sched/rcu.ts';
 import { Sched } from '../sched/sched.ts';
 import { CELL_RCU } from './cells.ts';
+import type { BinaryFormat } from './core/exec.ts';
 import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
 import type { Console } from './fs/console.ts';
@@ -69,6 +70,8 @@ export class World {
   readonly sysctl: Sysctl = { ...DEFAULT_SYSCTL };
   /** Lets a new task run: the guest run loop and litmus each have their way. */
   startTask: (task: Task) => void = () => undefined;
+  /** Makes sense of a program for execve(2): the guest run loop brings it. */
+  binaries: BinaryFormat | null = null;
   /** Standard streams of guests; null: output vanishes, input is empty. */
   console: Console | null = null;
   /** What getrandom(2) draws from. */

@@ -6,7 +6,9 @@
 export interface Segment {
   readonly vaddr: number;
   readonly memorySize: number;
-  readonly content: Uint8Array;
+  /** Bytes of the file that it begins with, and where they lie there. */
+  readonly fileSize: number;
+  readonly fileOffset: number;
   readonly readable: boolean;
   readonly writable: boolean;
   readonly executable: boolean;
@@ -22,6 +24,7 @@ export interface Elf {
 
 const EHDR_BYTES = 64;
 const PHDR_BYTES = 56;
+const PAGE = 4096;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const EM_RISCV = 243;
@@ -84,10 +87,7 @@ function parseSegments(bytes: Uint8Array, view: DataView): Elf | string {
     if (typeof segment === 'string') return segment;
     segments.push(segment);
     const fileOffset = Number(view.getBigUint64(at + 8, true));
-    if (
-      offset >= fileOffset &&
-      offset + count * PHDR_BYTES <= fileOffset + segment.content.length
-    ) {
+    if (offset >= fileOffset && offset + count * PHDR_BYTES <= fileOffset + segment.fileSize) {
       phdrAddress = segment.vaddr + offset - fileOffset;
     }
   }
@@ -107,10 +107,12 @@ function parseLoad(bytes: Uint8Array, view: DataView, at: number): Segment | str
   if (fileOffset + fileSize > bytes.length) return 'truncated: a segment is cut off';
   if (memorySize < fileSize || vaddr + memorySize > USER_END)
     return 'malformed: a segment is out of range';
+  if (vaddr % PAGE !== fileOffset % PAGE) return 'malformed: a segment is not aligned to pages';
   return {
     vaddr,
     memorySize,
-    content: bytes.subarray(fileOffset, fileOffset + fileSize),
+    fileSize,
+    fileOffset,
     readable: (flags & PF_R) !== 0,
     writable: (flags & PF_W) !== 0,
     executable: (flags & PF_X) !== 0,

@@ -76,6 +76,15 @@ export class GuestContext implements UserRegs {
     this.#view.setInt32(HART_FCSR, value, true);
   }
 
+  /** All registers zero, as a program finds them. */
+  reset(): void {
+    for (let register = 0; register < 32; register++) {
+      this.set(register, 0n);
+      this.setF(register, 0n);
+    }
+    this.fcsr = 0;
+  }
+
   /** The address, or for an illegal instruction the word, of the trap just taken. Only while loaded. */
   trapAddress(): number {
     return Number(this.#view.getBigUint64(HART_TRAP_ADDR, true));

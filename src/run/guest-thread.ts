@@ -86,7 +86,7 @@ export function* guestThread(
     yield* copyToUser(task, task.setChildTid, tid);
   }
   const slice: Slice = { left: 0 };
-  while (!task.exiting && task.group.exitStatus === null) {
+  while (!task.exiting && !task.zapped && task.group.exitStatus === null) {
     if (task.thread?.signal !== 'none' || context.syscall !== null) {
       if (!(yield* deliverSignals(task, context, trampoline, onKill))) break;
     }

@@ -21,7 +21,7 @@ import { type Elf, parseElf } from './elf.ts';
 import { GuestContext } from './guest-context.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type GuestHooks, guestThread } from './guest-thread.ts';
-import { loadProgram, VDSO } from './load.ts';
+import { guestBinaries, loadProgram, VDSO } from './load.ts';
 import { awaitedBy, type Doing, type Waiting, waitingThreads } from './waiting.ts';
 
 export interface RunRequest {
@@ -142,10 +142,15 @@ export class Run implements Oracle {
 
   /** Puts the program into its first process. @returns null, or why it does not fit */
   load(elf: Elf): string | null {
-    const { name, args, env, uid } = this.#request;
-    const random = Uint8Array.from({ length: 16 }, () => this.#prng.below(256));
+    const { name, program, args, env, uid } = this.#request;
+    const random = (): Uint8Array => Uint8Array.from({ length: 16 }, () => this.#prng.below(256));
+    this.world.binaries = guestBinaries(random);
     const context = this.#guest.newContext();
-    const task = loadProgram(this.world, { name, elf, args, env, uid, random }, context);
+    const task = loadProgram(
+      this.world,
+      { name, program, elf, args, env, uid, random: random() },
+      context,
+    );
     if (typeof task === 'string') return task;
     this.#init = task;
     this.world.sched.spawn('rcu', this.world.rcu.actor(), true);

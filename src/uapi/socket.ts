@@ -4,6 +4,7 @@ export const AF_UNIX = 1;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
 /** The bits of the second argument of socketpair(2) that are the type. */
 export const SOCK_TYPE_MASK = 0xf;

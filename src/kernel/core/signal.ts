@@ -129,7 +129,7 @@ export function recalcSigPending(task: Task): void {
 }
 
 function signalState(task: Task): SignalState {
-  if (task.group.exitStatus !== null) return 'fatal';
+  if (task.group.exitStatus !== null || task.zapped) return 'fatal';
   const deliverable = [...task.pending, ...task.group.pending].filter(
     (p) => (task.blocked & sigBit(p.signo)) === 0n,
   );

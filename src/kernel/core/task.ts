@@ -16,9 +16,9 @@ export interface FsStruct {
 
 export class Task {
   /** Thread id; the first task of a process has tid === tgid. */
-  readonly tid: number;
+  tid: number;
   readonly tgid: number;
-  readonly name: string;
+  name: string;
   /** Null once exit_mm has run, and for kernel threads. */
   mm: Mm | null;
   files: FdTable;
@@ -34,6 +34,10 @@ export class Task {
   /** Working directory and umask; shared by threads. */
   fs: FsStruct = { pwd: null, umask: 0o022 };
   exiting = false;
+  /** Another thread of the process calls execve: this one ends. */
+  zapped = false;
+  /** It has an address space of its own, or has ended: who called vfork(2) may go on. */
+  vforkDone = false;
   /** The check that made its last system call fail, where the call keeps a table of them (errno-row.ts). */
   why: ErrnoRow | null = null;
   /** Core dump in progress: faults must not wait for user space. */

@@ -20,7 +20,8 @@ export interface SigInfo {
 }
 
 export class ThreadGroup {
-  readonly leader: Task;
+  /** The thread whose id is the process's; execve may make another one that. */
+  leader: Task;
   readonly threads: Task[] = [];
   /** By signal number; absent: default. */
   readonly actions: Map<number, SigAction> = new Map();

@@ -61,7 +61,7 @@ function* readDisk(
 }
 
 /** A valid page with a reference; 0: the file has been cut; or a negative errno. @linux filemap_get_pages */
-function* pageToRead(
+export function* pageToRead(
   inode: Inode,
   index: number,
   wanted: number,

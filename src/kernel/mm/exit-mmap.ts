@@ -49,6 +49,7 @@ export function* exitMmap(mm: Mm): Steps<void> {
     hugetlbVmaClose(vma);
     if (vma.file !== null) yield* fput(world.current, vma.file);
   }
+  if (mm.exeFile !== null) yield* fput(world.current, mm.exeFile);
   mmuNotifierDestroy(mm);
   freePgd(mm);
   mmapWriteUnlock(mm);

@@ -119,6 +119,7 @@ export const cancelsForkEvents = seam('fork.cancelsForkEvents', (): boolean => t
 
 function copyFields(mm: Mm, old: Mm): void {
   mm.mergeAny = old.mergeAny;
+  mm.exeFile = old.exeFile === null ? null : fget(old.exeFile);
   mm.startBrk = old.startBrk;
   mm.brk = old.brk;
   mm.thpDisable = old.thpDisable;

@@ -126,6 +126,8 @@ export class Mm {
   hiwaterRss = 0;
   totalVm = 0;
   lockedVm = 0;
+  /** The program it was made for, with a reference. @linux exe_file */
+  exeFile: File | null = null;
   startBrk: Vaddr = 0;
   brk: Vaddr = 0;
   startStack: Vaddr = 0;

@@ -164,6 +164,17 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
   ['sendto sendmsg', { ...SOCKET, ...SEND }],
   ['recvfrom recvmsg', { ...SOCKET, ...RECEIVE }],
   ['shutdown', { how: ['EINVAL', 'how is none of the three'], ...SOCKET }],
+  [
+    'execve execveat',
+    {
+      flags: BAD_FLAGS,
+      strings: BAD_POINTER,
+      many: ['E2BIG', 'more arguments than a stack takes, or one of over 4096 bytes'],
+      ...WALK,
+      mode: ['EACCES', 'no regular file, or not executable'],
+      format: ['ENOEXEC', 'no static riscv64 executable'],
+    },
+  ],
   ['fstatfs', { open: OPEN_FD, buffer: BAD_POINTER }],
 ];
 

@@ -69,12 +69,13 @@ function* doClone(task: Task, args: CloneArgs): Steps<number> {
   return child.tid;
 }
 
-/** vfork(2): the parent goes on when the child has ended (execve is not modelled). */
+/** vfork(2): the parent goes on when the child has ended or runs another program. */
 function* waitVfork(child: Task): Steps<void> {
-  while (!child.exiting) {
+  const over = (): boolean => child.exiting || child.vforkDone;
+  while (!over()) {
     const sleeper = new Sleeper(CELL_WOKEN);
     const cancel = child.parent?.group.childEvents.subscribe(() => sleeper.wake());
-    if (!child.exiting) yield* sleep(sleeper, 'killable', 'the vfork child to end');
+    if (!over()) yield* sleep(sleeper, 'killable', 'the vfork child to end');
     cancel?.();
   }
 }

@@ -29,6 +29,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
+  SOCK_RAW,
   SOCK_SEQPACKET,
   SOCK_STREAM,
   SOCK_TYPE_MASK,
@@ -62,7 +63,9 @@ function* sysSocketpair(task: Task, args: SysArgs): Steps<number> {
   if ((kind & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC)) !== 0) return -EINVAL;
   if (domain !== AF_UNIX) return -EAFNOSUPPORT;
   if (protocol !== 0 && protocol !== AF_UNIX) return -EPROTONOSUPPORT;
-  const type = kind & SOCK_TYPE_MASK;
+  // SOCK_RAW has always meant datagrams here. unix(7)
+  const asked = kind & SOCK_TYPE_MASK;
+  const type = asked === SOCK_RAW ? SOCK_DGRAM : asked;
   if (!TYPES.includes(type)) return -ESOCKTNOSUPPORT;
   const ends = createSocketPair(type, (kind & SOCK_NONBLOCK) === 0 ? 0 : O_NONBLOCK);
   const got: number[] = [];

@@ -5,6 +5,7 @@
 import { rows as brk } from './brk.ts';
 import { rows as chmod } from './chmod.ts';
 import { rows as clock } from './clock.ts';
+import { rows as execve } from './execve.ts';
 import { rows as fallocate } from './fallocate.ts';
 import { rows as fd } from './fd.ts';
 import { rows as fsync } from './fsync.ts';
@@ -43,6 +44,7 @@ import { rows as write } from './write.ts';
 export const SYSCALLS: readonly SyscallRow[] = [
   ...brk,
   ...clock,
+  ...execve,
   ...fallocate,
   ...fd,
   ...fsync,

@@ -56,7 +56,13 @@ const PRIVATE = new Set(['maps', 'smaps', 'smaps_rollup', 'pagemap', 'mem', 'env
 
 const LINKS: Readonly<Record<string, (target: Task) => PseudoLink>> = {
   cwd: (target) => new PseudoLink(PROC, 10, () => nameOf(target.fs.pwd)),
-  exe: (target) => new PseudoLink(PROC, 11, () => exePath(target)),
+  exe: (target) =>
+    new PseudoLink(
+      PROC,
+      11,
+      () => exePath(target),
+      () => target.mm?.exeFile ?? null,
+    ),
   root: () => new PseudoLink(PROC, 12, () => '/'),
 };
 
@@ -65,7 +71,8 @@ function nameOf(dentry: Dentry | null): string {
 }
 
 function exePath(target: Task): string {
-  return `/${target.name}`;
+  const file = target.mm?.exeFile ?? null;
+  return file === null ? `/${target.name}` : filePath(file);
 }
 
 /** The directory of a process or thread, or null when there is none. @linux proc_pid_lookup */
