@@ -60,13 +60,7 @@ export class Checkpoint {
 
   /** Brings everything back. Objects that have come since are no longer reached from the root. */
   restore(): void {
-    for (const { object, keys, values } of this.objects) {
-      for (let i = 0; i < keys.length; i++) {
-        const key = keys[i] as string;
-        // Compared first: a store tells the compiler that the field is no constant.
-        if (object[key] !== values[i]) object[key] = values[i];
-      }
-    }
+    for (const { object, keys, values } of this.objects) restoreFields(object, keys, values);
     for (const saved of this.records) restoreRecord(saved);
     for (const saved of this.arrays) restoreArray(saved);
     for (const saved of this.maps) restoreMap(saved);
@@ -152,8 +146,25 @@ function isRecord(object: object): boolean {
 }
 
 function restoreRecord({ object, keys, values }: SavedObject): void {
-  for (const key of Object.keys(object)) if (!keys.includes(key)) delete object[key];
-  for (const [i, key] of keys.entries()) if (object[key] !== values[i]) object[key] = values[i];
+  let count = 0;
+  for (const key in object) {
+    count++;
+    if (count > keys.length || key !== keys[count - 1]) {
+      count = -1;
+      break;
+    }
+  }
+  // Other names, or in another order: all of them anew.
+  if (count !== keys.length) for (const key of Object.keys(object)) delete object[key];
+  restoreFields(object, keys, values);
+}
+
+function restoreFields(object: Fields, keys: readonly string[], values: readonly unknown[]): void {
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i] as string;
+    // Compared first: a store tells the compiler that the field is no constant.
+    if (object[key] !== values[i]) object[key] = values[i];
+  }
 }
 
 function restoreArray({ array, values }: SavedArray): void {

@@ -106,8 +106,10 @@ interface Remap {
  */
 export function* doMremap(mm: Mm, asked: MremapRequest): Steps<number> {
   const remap: Remap = {
-    ...asked,
     mm,
+    flags: asked.flags,
+    address: asked.address,
+    newAddress: asked.newAddress,
     oldLength: pageAlign(asked.oldLength),
     newLength: pageAlign(asked.newLength),
     locked: true,
