@@ -1,11 +1,14 @@
 /**
- * What mmap, mprotect and munmap cost as the number of mappings grows: it should hardly grow at all.
+ * What mmap, mprotect and munmap cost as the number of mappings grows: it should hardly grow at all. And what fork, and
+ * munmap of the whole range, cost a mapping, in a thread that holds the locks of them all.
  *
  * `npm run build`, then `node dist/bench/mmap.js` in the repository.
  * Prints microseconds a call (processor time of this process), with so many mappings of one page in place.
  */
 import { createProcess } from '../src/kernel/core/create.ts';
 import { enterWorld } from '../src/kernel/current.ts';
+import { mmput } from '../src/kernel/mm/exit-mmap.ts';
+import { dupMm } from '../src/kernel/mm/fork.ts';
 import { doMmap } from '../src/kernel/mm/mmap.ts';
 import { doMprotect } from '../src/kernel/mm/mprotect.ts';
 import { doMunmap } from '../src/kernel/mm/munmap.ts';
@@ -44,9 +47,22 @@ function measure(calls: number, round: (i: number) => void): string {
   return ((used.user + used.system) / CALLS / calls).toFixed(2).padStart(10);
 }
 
-console.log('  mappings   mmap+munmap  placed    split+merge   (us a call)');
+/** Runs steps in a thread, as programs do: only there are locks checked. Microseconds a mapping. */
+function inThread(steps: () => Steps<unknown>): string {
+  const count = mm.mapCount;
+  const began = process.cpuUsage();
+  const thread = world.sched.spawn('bench', steps);
+  world.taskOfThread.set(thread.id, task);
+  world.sched.execute({ pick: () => thread, choose: () => 0, stepped: () => undefined }, 1e9);
+  const used = process.cpuUsage(began);
+  return ((used.user + used.system) / count).toFixed(2).padStart(10);
+}
+
+console.log(
+  '  mappings   mmap+munmap  placed    split+merge   (us a call)  fork  munmap  (us a mapping)',
+);
 let mapped = 0;
-for (const target of [10, 1000, 30_000, 1_000_000]) {
+for (const target of [10, 1000, 30_000, 100_000, 1_000_000]) {
   for (; mapped < target; mapped++) {
     run(doMmap(mm, { address: B + 2 * mapped * P, length: P, prot: 3, flags: AP | MAP_FIXED }));
   }
@@ -66,5 +82,17 @@ for (const target of [10, 1000, 30_000, 1_000_000]) {
     run(doMprotect(mm, big + P, P, 3));
   });
   run(doMunmap(mm, big, 3 * P));
-  console.log(`${String(mm.mapCount).padStart(10)} ${fixed}  ${placed}  ${protect}`);
+  const row = `${String(mm.mapCount).padStart(10)} ${fixed}  ${placed}  ${protect}`;
+  if (target > 100_000) {
+    console.log(row);
+    continue;
+  }
+  const fork = inThread(function* () {
+    const child = yield* dupMm(mm);
+    if (typeof child === 'number') throw new Error(`errno ${-child}`);
+    yield* mmput(child);
+  });
+  const unmap = inThread(() => doMunmap(mm, B, 2 * mapped * P));
+  mapped = 0;
+  console.log(`${row} ${fork}  ${unmap}`);
 }

@@ -71,8 +71,7 @@ export function after(progress: Progress): string {
 export function dumpLines(run: Run): string[] {
   const { sched, mms, machine } = run.world;
   const lines = [`dump ${after(run.progress())}, step ${sched.steps}`];
-  for (const thread of sched.threads) {
-    if (thread.done) continue;
+  for (const thread of sched.live) {
     const held = thread.held.map((l) => l.name).join(', ');
     const mark = thread === sched.running ? '*' : ' ';
     const waits = thread.op.ready === null || thread.op.ready() ? '' : ', blocked';

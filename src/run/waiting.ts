@@ -24,7 +24,7 @@ export interface Waiting {
 export function awaitedBy(sched: Sched, thread: Thread): string {
   const { op } = thread;
   if (op.awaits !== null) return op.awaits;
-  for (const other of sched.threads) {
+  for (const other of sched.live) {
     const lock = other.held.find((l) => l.cell === op.cell);
     if (lock !== undefined) return `${lock.name}, held by ${other.name}`;
   }

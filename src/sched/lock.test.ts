@@ -14,6 +14,7 @@ import {
   tryLock,
   tryLockRead,
   unlock,
+  unlockAll,
   unlockRead,
 } from './lock.ts';
 import type { Steps } from './op.ts';
@@ -219,6 +220,38 @@ describe('lockdep', () => {
       take(l);
       take(l);
     }).toThrow('l taken while held');
+  });
+
+  test('refuses the wrong order after releases in any order, and allows the right one', () => {
+    const classes = [cls('a', 1), cls('b', 2), cls('c', 3), cls('d', 4, false, true)];
+    const [a, b, c, d1, d2] = [0, 1, 2, 3, 3].map((i, n) => {
+      const of = classes[i] ?? OUTER;
+      return new Lock(of, `${of.name}${n}`);
+    }) as [Lock, Lock, Lock, Lock, Lock];
+    const held = function* (): Steps<void> {
+      for (const l of [a, b, c, d1, d2]) yield* lock(l);
+      unlock(c);
+      unlockAll([d1, d2]);
+      unlock(a);
+      // Only b is left: an inner one may come, an outer one may not.
+      yield* lock(c);
+      unlock(c);
+    };
+    fails(function* () {
+      yield* held();
+      yield* lock(a);
+    }).toThrow('lock order: a0 taken by t0 while holding b1');
+    for (const l of [a, b, c, d1, d2]) l.held = false;
+    const sched = world();
+    const { ending } = run(sched, [
+      (function* () {
+        yield* held();
+        unlock(b);
+        yield* lock(a);
+        unlock(a);
+      })(),
+    ]);
+    expect(ending).toBe('done');
   });
 
   test('tells a holder from others', () => {

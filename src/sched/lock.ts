@@ -3,7 +3,7 @@
  * function and belongs to the step that does it. Order, recursion and sleeping-in-atomic are checked on every
  * acquisition (lockdep.ts).
  */
-import { assert } from '../base/assert.ts';
+import { assert, at } from '../base/assert.ts';
 import {
   type Cell,
   entryOf,
@@ -23,7 +23,7 @@ import type { Thread } from './thread.ts';
 /** A family of locks with one place in the order of docs/locking.md. */
 export interface LockClass {
   readonly name: string;
-  /** Outer locks have smaller ranks. */
+  /** Outer locks have smaller ranks; no two classes have the same. */
   readonly rank: number;
   /** Whether two of the class may be held at once (page-table locks in address order, anon_vma chains). */
   readonly nests: boolean;
@@ -128,6 +128,23 @@ export function unlock(l: Lock): void {
   }
 }
 
+/** Releases many mutexes or rwsems held for writing, the last one first, without looking for each among the others. */
+export function unlockAll(locks: readonly Lock[]): void {
+  const thread = sched.running;
+  for (const l of [...locks].reverse()) {
+    assert(l.writer === thread && !l.cls.spins, () => `${l.name} released with others`);
+    l.held = false;
+    l.writer = null;
+    if (thread !== null) uncountRank(thread, l.cls.rank);
+    sched.touch(l.cell, UNLOCK_W);
+  }
+  if (thread === null) return;
+  const gone = new Set(locks);
+  const rest = thread.held.filter((l) => !gone.has(l));
+  thread.held.length = 0;
+  for (const l of rest) thread.held.push(l);
+}
+
 export function unlockRead(l: Lock): void {
   assert(l.readers > 0, () => `${l.name} read-released while not held`);
   l.readers--;
@@ -167,6 +184,7 @@ function own(l: Lock): void {
   const thread = sched.running;
   if (thread === null) return;
   thread.held.push(l);
+  countRank(thread, l.cls.rank);
   if (l.cls.spins) thread.atomic++;
 }
 
@@ -175,6 +193,36 @@ function disown(l: Lock): void {
   if (thread === null) return;
   const index = thread.held.lastIndexOf(l);
   assert(index >= 0, () => `${l.name} released by ${thread.name}, which does not hold it`);
-  thread.held.splice(index, 1);
+  if (index === thread.held.length - 1) thread.held.pop();
+  else thread.held.splice(index, 1);
+  uncountRank(thread, l.cls.rank);
   if (l.cls.spins) thread.atomic--;
+}
+
+function countRank({ heldRanks, heldCounts }: Thread, rank: number): void {
+  let i = heldRanks.length;
+  while (i > 0 && at(heldRanks, i - 1) > rank) i--;
+  if (i > 0 && heldRanks[i - 1] === rank) {
+    heldCounts[i - 1] = at(heldCounts, i - 1) + 1;
+  } else if (i === heldRanks.length) {
+    heldRanks.push(rank);
+    heldCounts.push(1);
+  } else {
+    heldRanks.splice(i, 0, rank);
+    heldCounts.splice(i, 0, 1);
+  }
+}
+
+function uncountRank({ heldRanks, heldCounts }: Thread, rank: number): void {
+  const i = heldRanks.lastIndexOf(rank);
+  const left = at(heldCounts, i) - 1;
+  if (left > 0) {
+    heldCounts[i] = left;
+  } else if (i === heldRanks.length - 1) {
+    heldRanks.pop();
+    heldCounts.pop();
+  } else {
+    heldRanks.splice(i, 1);
+    heldCounts.splice(i, 1);
+  }
 }

@@ -52,7 +52,7 @@ export class Rcu {
   callRcu(free: () => void): void {
     sched.touch(this.opened, READ);
     sched.touch(this.left, READ);
-    const waitsFor = sched.threads.filter((t) => t.rcuReaders > 0);
+    const waitsFor = sched.live.filter((t) => t.rcuReaders > 0);
     if (waitsFor.length === 0) {
       free();
       return;

@@ -38,7 +38,10 @@ export interface TraceStep {
 }
 
 export class Sched {
+  /** All threads there ever were, by number. */
   readonly threads: Thread[] = [];
+  /** Those that have not ended, in the same order: programs start threads by the thousand. */
+  readonly live: Thread[] = [];
   /** The thread whose step runs, or null between steps and during set-up. */
   running: Thread | null = null;
   /** True: primitives announce every step. False: they yield only when they must wait. */
@@ -94,6 +97,7 @@ export class Sched {
       body,
     );
     this.threads.push(thread);
+    this.live.push(thread);
     return thread;
   }
 
@@ -152,13 +156,13 @@ export class Sched {
 
   /** Whether a thread that is no daemon has yet to end. */
   alive(): boolean {
-    for (const thread of this.threads) if (!thread.done && !thread.daemon) return true;
+    for (const thread of this.live) if (!thread.daemon) return true;
     return false;
   }
 
   /** Threads that wait and what for: the hang report. */
   waiting(): readonly Thread[] {
-    return this.threads.filter((t) => !t.done && t.op.ready !== null && !t.op.ready());
+    return this.live.filter((t) => t.op.ready !== null && !t.op.ready());
   }
 
   /** Posts a signal to a thread, or takes it away: sleeps that signals end see it. */
@@ -178,8 +182,7 @@ export class Sched {
 
   #collect(enabled: Thread[]): void {
     let count = 0;
-    for (const thread of this.threads) {
-      if (thread.done) continue;
+    for (const thread of this.live) {
       const { ready } = thread.op;
       if (ready === null || ready()) enabled[count++] = thread;
     }
@@ -195,6 +198,7 @@ export class Sched {
     const next = thread.resume();
     if (next.done === true) {
       thread.done = true;
+      this.live.splice(this.live.indexOf(thread), 1);
       if (thread.held.length > 0) {
         assert(false, () => `${thread.name} ended holding ${at(thread.held, 0).name}`);
       }

@@ -27,6 +27,9 @@ export class Thread {
   signal: SignalState = 'none';
   /** Locks held, in order of acquisition. Only this thread and a hand-over touch it. */
   readonly held: Lock[] = [];
+  /** The ranks of their classes, ascending, and how many of each are held. */
+  readonly heldRanks: number[] = [];
+  readonly heldCounts: number[] = [];
   /** Spinlocks held plus RCU read sections open: while > 0 the thread must not block. */
   atomic = 0;
   rcuReaders = 0;

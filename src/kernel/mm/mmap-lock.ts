@@ -5,11 +5,22 @@
 import { access } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { downgrade, lock, lockRead, tryLockRead, unlock, unlockRead } from '../../sched/lock.ts';
+import {
+  downgrade,
+  lock,
+  lockRead,
+  tryLockRead,
+  unlock,
+  unlockAll,
+  unlockRead,
+} from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
+
+/** So many are released one by one. */
+const FEW_LOCKS = 16;
 
 export function* mmapReadLock(mm: Mm): Steps<void> {
   yield* lockRead(mm.mmapLock);
@@ -43,8 +54,14 @@ export function* vmaStartWrite(vma: Vma): Steps<void> {
 }
 
 function vmaEndWriteAll(mm: Mm): void {
+  const { writeLocked } = mm;
+  if (writeLocked.length > FEW_LOCKS) {
+    unlockAll(writeLocked.map((vma) => vma.lock));
+    writeLocked.length = 0;
+    return;
+  }
   for (;;) {
-    const vma = mm.writeLocked.pop();
+    const vma = writeLocked.pop();
     if (vma === undefined) return;
     unlock(vma.lock);
   }
