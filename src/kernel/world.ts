@@ -62,6 +62,10 @@ export class World {
   ksm: Ksm | null = null;
   /** Every name of a file; made when the first path is used. */
   names: NameTree | null = null;
+  /** Tables of hugetlb entries that several address spaces use: by how many besides one. */
+  pmdSharers: Map<number, number> | null = null;
+  /** Mutexes of pages of hugetlb files; made when first needed. */
+  hugetlbFaultMutexes: Map<number, Lock> | null = null;
   /** Which task each scheduler thread runs. */
   readonly taskOfThread: Map<number, Task> = new Map();
   /** The task that set-up code acts for while no thread runs. */

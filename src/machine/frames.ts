@@ -75,6 +75,8 @@ export class Frames {
   inUse = 0;
   peak = 0;
   shortage: Shortage | null = null;
+  /** Asked when the last reference to a large folio goes: whether it stays somebody's with that one (a pool). */
+  keeps: ((head: Pfn) => boolean) | null = null;
   /** Called when a frame changes hands or is written by the kernel: translated code of it is stale. */
   onReuse: ((pfn: Pfn) => void) | null = null;
 
@@ -185,6 +187,7 @@ export class Frames {
     assert(head !== ZERO_PFN, 'the zero page was freed');
     const order = this.orders[head] ?? 0;
     if (order === 0) this.#freeFrame(head, owner);
+    else if (this.keeps?.(head) === true) this.refcounts[head] = 1;
     else this.#freeFolio(head, order, owner);
     return true;
   }

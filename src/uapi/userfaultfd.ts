@@ -40,6 +40,10 @@ export const UFFD_API_RANGE_IOCTLS: number =
   (1 << _UFFDIO_MOVE) |
   (1 << _UFFDIO_POISON);
 
+/** The same for memory of huge pages: without ZEROPAGE and MOVE. */
+export const UFFD_API_RANGE_IOCTLS_BASIC: number =
+  (1 << _UFFDIO_WAKE) | (1 << _UFFDIO_COPY) | (1 << _UFFDIO_POISON);
+
 export const UFFDIO_REGISTER_MODE_MISSING = 1;
 export const UFFDIO_REGISTER_MODE_WP = 2;
 export const UFFDIO_REGISTER_MODE_MINOR = 4;

@@ -6,6 +6,7 @@
 import { machine } from '../../machine/current.ts';
 import { PG_ANON } from '../../machine/frames.ts';
 import { type Pfn, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { isHugetlb } from '../mm/hugetlb.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { linearPageIndex } from '../mm/rmap.ts';
 import type { World } from '../world.ts';
@@ -36,7 +37,9 @@ function checkFolio(
 ): string | null {
   const mapping = world.mappings.get(-machine.frames.mappingOf(pfn));
   const index = machine.frames.indexOf(pfn);
-  if (mapping?.pages.get(index) !== pfn) {
+  // The cache knows a huge page by its first frame only.
+  const kept = isHugetlb(pfn) ? machine.frames.head(pfn) : pfn;
+  if (mapping?.pages.get(machine.frames.indexOf(kept)) !== kept) {
     return `frame ${pfn} is mapped at ${place(mm, address)} and in no page cache`;
   }
   if (!settled) return null;

@@ -3,7 +3,8 @@
  * that map it, a table to an mm. What is left over has leaked. Holds only when no call is under way.
  */
 import { machine } from '../../machine/current.ts';
-import { type Pfn, pteIsSwap, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { type Pfn, pteIsSwap, ptePfn, ptePresent, pteSpecial } from '../../machine/pte.ts';
+import { isHugetlb } from '../mm/hugetlb.ts';
 import { PG_HWPOISON } from '../mm/hwpoison.ts';
 import type { World } from '../world.ts';
 import { check as checkMapcount } from './mapcount.ts';
@@ -16,7 +17,7 @@ export function frameCensus(world: World): string | null {
   for (const { pfn, refcount, mapcount } of machine.frames.census()) {
     const cached = cachedPages(world, pfn);
     const retired = ((machine.frames.flags[pfn] ?? 0) & PG_HWPOISON) !== 0 ? 1 : 0;
-    if (refcount !== mapcount + cached + retired) {
+    if (refcount !== mapcount + cached + retired + pooled(world, pfn)) {
       const held = cached === 0 ? '' : ' and in the page cache';
       return `frame ${pfn} leaked: ${refcount} references, mapped ${mapcount} times${held}`;
     }
@@ -27,6 +28,7 @@ export function frameCensus(world: World): string | null {
   if (!world.rcu.pending) {
     let tables = 0;
     for (const mm of world.mms) tables += mm.tables;
+    for (const others of world.pmdSharers?.values() ?? []) tables -= others;
     if (tables !== machine.tables.inUse) {
       return `${machine.tables.inUse} page-table pages are in use, the address spaces know of ${tables}`;
     }
@@ -39,6 +41,11 @@ export function frameCensus(world: World): string | null {
 }
 
 export const check = frameCensus;
+
+/** A free page of a pool is referred to by the pool. */
+function pooled(world: World, pfn: Pfn): number {
+  return world.hstates?.some(({ free }) => free.includes(pfn)) === true ? 1 : 0;
+}
 
 /** How many frames of the folio are in the page cache or the swap cache, each with a reference. */
 function cachedPages(world: World, head: Pfn): number {
@@ -54,13 +61,13 @@ function cachedPages(world: World, head: Pfn): number {
   return cached;
 }
 
-/** Pages counted as resident are those that entries map. */
+/** Pages counted as resident are those that entries map; those of pools count apart. */
 function checkRss(world: World): string | null {
   for (const mm of world.mms) {
     let pages = 0;
     let swapped = 0;
     forEachPte(mm, (_address, pte) => {
-      if (ptePresent(pte) && !pteSpecial(pte)) pages++;
+      if (ptePresent(pte) && !pteSpecial(pte) && !isHugetlb(ptePfn(pte))) pages++;
       if (pteIsSwap(pte)) swapped++;
     });
     const { anon, file, shmem, swap } = mm.rss;

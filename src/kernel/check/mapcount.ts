@@ -9,12 +9,20 @@ import { forEachPte } from './page-tables.ts';
 
 export const name = 'mapcount';
 
+/** More than there are. */
+const FRAMES = 2 ** 20;
+
 export function check(world: World): string | null {
   const mapped = new Map<number, number>();
+  // A table of huge pages that several address spaces use is one table.
+  const seen = world.pmdSharers === null ? null : new Set<number>();
   for (const mm of world.mms) {
-    forEachPte(mm, (_address, pte) => {
+    forEachPte(mm, (_address, pte, slot) => {
       if (!ptePresent(pte) || pteSpecial(pte)) return;
       const pfn = ptePfn(pte);
+      const key = slot * FRAMES + pfn;
+      if (seen?.has(key) === true) return;
+      seen?.add(key);
       mapped.set(pfn, (mapped.get(pfn) ?? 0) + 1);
     });
   }

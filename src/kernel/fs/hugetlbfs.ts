@@ -2,7 +2,9 @@
  * Files of huge pages: memfds with MFD_HUGETLB and what lies under MAP_HUGETLB. They are read but not written, and their
  * size is a whole number of pages. @linux fs/hugetlbfs/inode.c
  */
+import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EFAULT, EINVAL, ENXIO } from '../../uapi/errno.ts';
 import {
@@ -15,9 +17,11 @@ import {
   SEEK_SET,
 } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
 import { HUGETLB_INODE_LOCK } from '../lock-classes.ts';
-import type { Hstate } from '../mm/hugetlb.ts';
-import { copyToUserPartly } from '../mm/user-access.ts';
+import { filemapGetFolio } from '../mm/filemap.ts';
+import { defaultHstate, type Hstate } from '../mm/hugetlb.ts';
+import { copyToUserPartly, readContent } from '../mm/user-access.ts';
 import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
 import { iput, openInode } from './iput.ts';
@@ -35,6 +39,7 @@ function* readHugetlb(
   offset: number | null,
 ): Steps<number> {
   const inode = fileInode(file);
+  const h = inode.hstate ?? defaultHstate();
   const from = offset ?? file.offset;
   let done = 0;
   let failed = false;
@@ -42,7 +47,13 @@ function* readHugetlb(
     const at = from + done;
     const chunk = Math.min(count - done, inode.size - at, PAGE_SIZE - (at % PAGE_SIZE));
     if (chunk <= 0) break;
-    const copied = yield* copyToUserPartly(task, buffer + done, new Uint8Array(chunk));
+    const part = new Uint8Array(chunk);
+    const start = Math.floor(at / h.size) * h.size;
+    const head = yield* filemapGetFolio(inode.mapping, start / PAGE_SIZE);
+    const page = Math.floor((at - start) / PAGE_SIZE);
+    if (head !== 0) readContent((head + page) as Pfn, at % PAGE_SIZE, part);
+    const copied = yield* copyToUserPartly(task, buffer + done, part);
+    if (head !== 0) machine.frames.put(head, world.owner());
     done += copied;
     failed = copied < chunk;
   }

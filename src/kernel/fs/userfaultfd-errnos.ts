@@ -54,13 +54,16 @@ export type FillErrnos = ErrnoTable<
   | 'notRegistered'
   | 'changing'
   | 'notWp'
+  | 'noHugeZero'
   | 'wrongKind'
+  | 'cutsHuge'
   | 'noMemory'
   | 'tableGone'
   | 'continueBeyondEnd'
   | 'notCached'
   | 'poisoned'
   | 'cached'
+  | 'noHugePage'
   | 'beyondEnd'
   | 'exists'
   | 'sourceFault'
@@ -80,12 +83,15 @@ function fillErrnos(call: string): FillErrnos {
     notRegistered: ['ENOENT', 'no registered mapping contains the whole range'],
     changing: ['EAGAIN', CHANGING],
     notWp: ['EINVAL', 'mode asks for write protection, but the mapping is not registered for it'],
+    noHugeZero: ['EINVAL', 'there is no zero page as large as a huge page'],
     wrongKind: ['EINVAL', 'the mapping is of a kind that this cannot fill'],
+    cutsHuge: ['EINVAL', 'the range begins or ends within a huge page'],
     noMemory: ['ENOMEM', 'no memory for a page or a page table'],
     continueBeyondEnd: ['EINVAL', 'CONTINUE of a page beyond the end of the file'],
     notCached: ['EFAULT', 'CONTINUE of a page that the file does not have'],
     poisoned: ['EIO', 'CONTINUE of a page whose memory has failed'],
     cached: ['EEXIST', 'the file has that page already'],
+    noHugePage: ['EEXIST', 'the pool has no huge page left (before 6.15: ENOMEM)'],
     tableGone: ['EAGAIN', 'the page table was freed meanwhile: try again'],
     beyondEnd: ['EFAULT', 'the page lies beyond the end of the file'],
     exists: ['EEXIST', 'something is mapped there already'],
@@ -161,6 +167,7 @@ export const WRITEPROTECT_ERRNOS: ErrnoTable<
   | 'changing'
   | 'oneVma'
   | 'notRegistered'
+  | 'cutsHuge'
   | 'noMemory'
   | 'noVma'
 > = errnoTable('UFFDIO_WRITEPROTECT', {
@@ -175,6 +182,10 @@ export const WRITEPROTECT_ERRNOS: ErrnoTable<
   notRegistered: [
     'ENOENT',
     'a mapping in the range is not registered for write protection: those before it are done',
+  ],
+  cutsHuge: [
+    'EINVAL',
+    'the range begins or ends within a huge page of a mapping: those before it are done',
   ],
   noMemory: ['ENOMEM', 'no memory for a page table'],
   noVma: ['ENOENT', 'nothing is mapped in the range'],

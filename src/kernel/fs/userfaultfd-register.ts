@@ -9,6 +9,7 @@ import {
   _UFFDIO_WRITEPROTECT,
   encodeField,
   UFFD_API_RANGE_IOCTLS,
+  UFFD_API_RANGE_IOCTLS_BASIC,
   UFFD_FEATURE_WP_ASYNC,
   UFFDIO_REGISTER_MODE_MINOR,
   UFFDIO_REGISTER_MODE_MISSING,
@@ -18,6 +19,9 @@ import {
 import type { Task } from '../core/task.ts';
 import { type ErrnoRow, type ErrnoTable, errnoTable, fail } from '../errno-row.ts';
 import { vmaIsShmem } from '../mm/filemap.ts';
+import { hugetlbUnsharePmds } from '../mm/hugetlb-change.ts';
+import { uffdDisablesPmdShare } from '../mm/hugetlb-pte.ts';
+import { isVmHugetlb, vmaPageSize } from '../mm/hugetlb-vma.ts';
 import type { Mm, Vaddr, Vma } from '../mm/mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from '../mm/mmap-lock.ts';
 import { changeProtection } from '../mm/mprotect.ts';
@@ -25,7 +29,6 @@ import { copyToUser } from '../mm/user-access.ts';
 import {
   has,
   VM_DROPPABLE,
-  VM_HUGETLB,
   VM_MAYWRITE,
   VM_SPECIAL,
   VM_UFFD_FLAGS,
@@ -49,8 +52,10 @@ export const REGISTER_ERRNOS: ErrnoTable<
   | 'badRange'
   | 'noMm'
   | 'noVma'
+  | 'startsInHuge'
   | 'incompatible'
   | 'notWritable'
+  | 'endsInHuge'
   | 'otherCtx'
   | 'noMemory'
   | 'faultOut'
@@ -61,8 +66,10 @@ export const REGISTER_ERRNOS: ErrnoTable<
   badRange: ['EINVAL', 'the range is empty, not page aligned, or outside user space'],
   noMm: ['ENOMEM', 'the address space of the userfaultfd is gone'],
   noVma: ['EINVAL', 'nothing is mapped in the range'],
+  startsInHuge: ['EINVAL', 'the range begins within a huge page'],
   incompatible: ['EINVAL', 'a mapping in the range is of a kind that the mode cannot watch'],
   notWritable: ['EPERM', 'a mapping in the range may never be written'],
+  endsInHuge: ['EINVAL', 'the range ends within a huge page'],
   otherCtx: ['EBUSY', 'a mapping in the range is registered with another userfaultfd'],
   noMemory: ['ENOMEM', 'a mapping cannot be split: earlier ones stay registered'],
   faultOut: ['EFAULT', 'ioctls cannot be written back'],
@@ -70,12 +77,20 @@ export const REGISTER_ERRNOS: ErrnoTable<
 
 /** UNREGISTER's checks, in order. */
 export const UNREGISTER_ERRNOS: ErrnoTable<
-  'fault' | 'badRange' | 'noMm' | 'noVma' | 'otherCtx' | 'incompatible' | 'noMemory'
+  | 'fault'
+  | 'badRange'
+  | 'noMm'
+  | 'noVma'
+  | 'startsInHuge'
+  | 'otherCtx'
+  | 'incompatible'
+  | 'noMemory'
 > = errnoTable('UFFDIO_UNREGISTER', {
   fault: ['EFAULT', 'the struct cannot be read'],
   badRange: ['EINVAL', 'the range is empty, not page aligned, or outside user space'],
   noMm: ['ENOMEM', 'the address space of the userfaultfd is gone'],
   noVma: ['EINVAL', 'nothing is mapped in the range'],
+  startsInHuge: ['EINVAL', 'the range begins within a huge page'],
   otherCtx: ['EINVAL', 'a mapping in the range is registered with another userfaultfd'],
   incompatible: ['EINVAL', 'a mapping in the range is of a kind that no userfaultfd can watch'],
   noMemory: ['ENOMEM', 'a mapping cannot be split: earlier ones stay unregistered'],
@@ -142,10 +157,11 @@ export function* uffdRegister(
   const end = start + len;
   yield* mmapWriteLock(mm);
   const refused = scanForRegister(mm, start, end, modes, ctx);
+  const huge = [...mm.vmas.range(start, end)].some(isVmHugetlb);
   const failed = refused ?? (yield* registerVmas(mm, start, end, modes, ctx));
   mmapWriteUnlock(mm);
   if (failed !== null) return fail(failed);
-  let ioctls = rangeIoctls();
+  let ioctls = rangeIoctls() & (huge ? UFFD_API_RANGE_IOCTLS_BASIC : -1);
   if (has(modes, VM_UFFD_WP)) ioctls |= 1 << _UFFDIO_WRITEPROTECT;
   if (has(modes, VM_UFFD_MINOR)) ioctls |= 1 << _UFFDIO_CONTINUE;
   const { offset, bytes } = encodeField(UFFDIO_REGISTER_STRUCT, 'ioctls', ioctls);
@@ -162,9 +178,11 @@ function scanForRegister(
 ): ErrnoRow | null {
   let any = false;
   for (const vma of mm.vmas.range(start, end)) {
+    if (!any && start % vmaPageSize(vma) !== 0) return REGISTER_ERRNOS.startsInHuge;
     any = true;
     if (!canUserfault(vma, modes, ctx)) return REGISTER_ERRNOS.incompatible;
     if (!has(vma.flags, VM_MAYWRITE)) return REGISTER_ERRNOS.notWritable;
+    if (end <= vma.end && end % vmaPageSize(vma) !== 0) return REGISTER_ERRNOS.endsInHuge;
     if (vma.uffd !== null && vma.uffd !== ctx) return REGISTER_ERRNOS.otherCtx;
   }
   return any ? null : REGISTER_ERRNOS.noVma;
@@ -172,9 +190,10 @@ function scanForRegister(
 
 /** Whether a mapping can be watched in these modes. @linux vma_can_userfault */
 function canUserfault(vma: Vma, modes: VmFlags, ctx: UserfaultfdCtx): boolean {
-  if (has(vma.flags, (VM_DROPPABLE | VM_HUGETLB) as VmFlags)) return false;
+  if (has(vma.flags, VM_DROPPABLE)) return false;
   const shmem = vmaIsShmem(vma);
-  if (has(modes, VM_UFFD_MINOR) && !(shmem && minorOnShmem())) return false;
+  const minor = shmem && (isVmHugetlb(vma) || minorOnShmem());
+  if (has(modes, VM_UFFD_MINOR) && !minor) return false;
   if (modes === VM_UFFD_WP && ctx.has(UFFD_FEATURE_WP_ASYNC)) return true;
   if (has(modes, VM_UFFD_WP) && shmem && !wpOnFiles()) return false;
   return shmem || (vma.file === null && !has(vma.flags, VM_SPECIAL));
@@ -205,6 +224,9 @@ function* registerVmas(
         uffd: ctx,
       });
       if (typeof changed === 'number') return REGISTER_ERRNOS.noMemory;
+      if (isVmHugetlb(changed) && uffdDisablesPmdShare(changed)) {
+        yield* hugetlbUnsharePmds(changed, changed.start, changed.end);
+      }
       covered = changed.end;
     }
     vma = mm.vmas.findFrom(covered);
@@ -231,6 +253,7 @@ export function* uffdUnregister(
 function scanForUnregister(mm: Mm, start: Vaddr, end: Vaddr, ctx: UserfaultfdCtx): ErrnoRow | null {
   let any = false;
   for (const vma of mm.vmas.range(start, end)) {
+    if (!any && start % vmaPageSize(vma) !== 0) return UNREGISTER_ERRNOS.startsInHuge;
     any = true;
     if (!unregisterOwnsVma(vma, ctx)) return UNREGISTER_ERRNOS.otherCtx;
     const modes = (vma.flags & VM_UFFD_FLAGS) as VmFlags;

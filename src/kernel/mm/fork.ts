@@ -49,6 +49,7 @@ import { anonVmaFork } from './anon-vma.ts';
 import { mmput } from './exit-mmap.ts';
 import { linkFileVma } from './filemap.ts';
 import { copyHugePmd } from './huge-pmd.ts';
+import { copyHugetlbPageRange } from './hugetlb-copy.ts';
 import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
@@ -157,6 +158,7 @@ function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
  */
 export function* copyPageRange(dst: Vma, src: Vma): Steps<number> {
   if (!vmaNeedsCopy(dst, src)) return 0;
+  if (isVmHugetlb(src)) return yield* copyHugetlbPageRange(dst, src);
   const cow = isCowMapping(src.flags);
   const range = cow
     ? yield* mmuNotifierInvalidateRangeStart(src.mm, 'protection-page', src.start, src.end)

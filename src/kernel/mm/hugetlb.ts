@@ -6,6 +6,7 @@
  * @linux mm/hugetlb.c struct hstate; Documentation/admin-guide/mm/hugetlbpage.rst
  */
 import { assert } from '../../base/assert.ts';
+import { contentCell } from '../../machine/cells.ts';
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
@@ -14,12 +15,24 @@ import { sched } from '../../sched/current.ts';
 import { CELL_HUGETLB } from '../cells.ts';
 import { world } from '../current.ts';
 
+/** Folio flags: of a pool; and taken on a promise that comes back should it be given back unused. */
+export const PG_HUGETLB: number = 1 << 20;
+export const PG_RESTORE_RESERVE: number = 1 << 21;
+/** Whether a frame is part of a page of a pool. Touches no cell. */
+export function isHugetlb(pfn: Pfn): boolean {
+  const { frames } = machine;
+  return ((frames.flags[frames.head(pfn)] ?? 0) & PG_HUGETLB) !== 0;
+}
+/** Cells of pools are above those of promises and locks. */
+const POOL_CELLS = 2 ** 40;
+
 /** One size of huge pages. @linux include/linux/hugetlb.h struct hstate */
 export class Hstate {
   /** Bytes of one page. */
   readonly size: number;
   /** Base pages of one page. */
   readonly pages: number;
+  readonly order: number;
   /** Stands for all counts and the free list. @linux hugetlb_lock */
   readonly cell: Cell;
   readonly free: Pfn[] = [];
@@ -32,7 +45,8 @@ export class Hstate {
   constructor(pages: number) {
     this.pages = pages;
     this.size = pages * PAGE_SIZE;
-    this.cell = cellOf(CELL_HUGETLB, pages);
+    this.order = Math.log2(pages);
+    this.cell = cellOf(CELL_HUGETLB, POOL_CELLS + pages);
   }
 
   /** Of a PMD entry; larger ones would need entries one level higher. */
@@ -51,6 +65,7 @@ export function hstates(): readonly Hstate[] {
   if (world.hstates === null) {
     const { ptrsPerPte, ptrsPerPmd } = machine.geometry;
     world.hstates = [new Hstate(ptrsPerPte), new Hstate(ptrsPerPte * ptrsPerPmd)];
+    machine.frames.keeps = freeHugeFolio;
   }
   return world.hstates;
 }
@@ -105,15 +120,82 @@ function gatherSurplusPages(h: Hstate, delta: number): boolean {
   return true;
 }
 
-/** A page from the system that counts to the pool, on no list yet; 0: there is none. @linux alloc_fresh_hugetlb_folio */
-function allocFreshHugetlbFolio(_h: Hstate): Pfn | 0 {
-  return 0;
+/**
+ * A page from the system that counts to the pool, on no list yet; 0: there is none.
+ *
+ * Differs from Linux: pages of 1 GiB, of which the tables here have no entry, are never to be had.
+ * @linux alloc_fresh_hugetlb_folio
+ */
+function allocFreshHugetlbFolio(h: Hstate): Pfn | 0 {
+  if (!h.isPmdSized) return 0;
+  const pfn = machine.frames.allocFolio(world.owner(), h.order);
+  if (pfn === 0) return 0;
+  machine.frames.setFlag(pfn, PG_HUGETLB);
+  h.nr++;
+  return pfn;
 }
 
-/** A page leaves the pool for good. @linux remove_hugetlb_folio, update_and_free_hugetlb_folio */
-function freeToSystem(h: Hstate, _pfn: Pfn, surplus: boolean): void {
+/** A page that nobody has leaves the pool for good. @linux remove_hugetlb_folio, update_and_free_hugetlb_folio */
+function freeToSystem(h: Hstate, pfn: Pfn, surplus: boolean): void {
   h.nr--;
   if (surplus) h.surplus--;
+  machine.frames.clearFlag(pfn, PG_HUGETLB);
+  machine.frames.put(pfn, world.owner());
+}
+
+/**
+ * The last reference to a large folio has gone: one of a pool goes back to it, with its promise if it still has one,
+ * unless the pool has more than it should.
+ * @returns false when it is free for all. @linux mm/hugetlb.c free_huge_folio
+ */
+function freeHugeFolio(head: Pfn): boolean {
+  const { frames } = machine;
+  if (!frames.hasFlag(head, PG_HUGETLB)) return false;
+  const h = hstates().find(({ order }) => order === frames.order(head));
+  assert(h !== undefined && frames.mapcount(head) === 0, `huge page ${head} freed while mapped`);
+  sched.touch(h.cell, WRITE);
+  if (frames.hasFlag(head, PG_RESTORE_RESERVE)) h.resv++;
+  if (h.surplus > 0) {
+    h.nr--;
+    h.surplus--;
+    frames.clearFlag(head, PG_HUGETLB);
+    return false;
+  }
+  frames.flags[head] = PG_HUGETLB;
+  frames.mapping[head] = 0;
+  for (let i = 0; i < h.pages; i++) {
+    const pfn = (head + i) as Pfn;
+    sched.touch(contentCell(pfn), WRITE);
+    frames.onReuse?.(pfn);
+  }
+  h.free.push(head);
+  return true;
+}
+
+/**
+ * A page out of the pool, or a surplus page, with one reference.
+ * @param promised the taker has been promised one: it comes out of those that are
+ * @returns 0 when there is none. @linux dequeue_hugetlb_folio_vma, alloc_buddy_hugetlb_folio_with_mpol
+ */
+export function dequeueHugetlbFolio(h: Hstate, promised: boolean): Pfn | 0 {
+  sched.touch(h.cell, WRITE);
+  if (!promised && h.available <= 0) {
+    const extra = h.surplus < h.overcommit ? allocFreshHugetlbFolio(h) : 0;
+    if (extra !== 0) h.surplus++;
+    return extra;
+  }
+  const pfn = h.free.pop();
+  assert(pfn !== undefined, 'a huge page was promised and there is none');
+  if (promised) {
+    h.resv--;
+    machine.frames.setFlag(pfn, PG_RESTORE_RESERVE);
+  }
+  return pfn;
+}
+
+/** A page for a moment, which counts to no pool: the data of a copy that had to be faulted in. @linux alloc_hugetlb_folio_vma */
+export function allocTemporaryFolio(h: Hstate): Pfn | 0 {
+  return machine.frames.allocFolio(world.owner(), h.order);
 }
 
 /** One free page leaves the pool. */

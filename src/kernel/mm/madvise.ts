@@ -3,7 +3,6 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { SleepClass } from '../../sched/wait.ts';
 import { EINVAL } from '../../uapi/errno.ts';
-
 import {
   MADV_COLD,
   MADV_COLLAPSE,
@@ -35,7 +34,7 @@ import { type ErrnoRow, fail } from '../errno-row.ts';
 import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
-import { isVmHugetlb } from './hugetlb-vma.ts';
+import { isVmHugetlb, vmaPageSize, wholePages } from './hugetlb-vma.ts';
 import { unmergeKsmPages } from './ksm.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
@@ -80,7 +79,7 @@ import {
 } from './vm-flags.ts';
 import { pageAlign } from './vm-prot.ts';
 import { vmaModify } from './vma.ts';
-import { unmapPageRange } from './zap.ts';
+import { unmapPageRange, type ZapDetails } from './zap.ts';
 
 const E = MADVISE_ERRORS;
 
@@ -118,6 +117,7 @@ function mergeable(vma: Vma): VmFlags {
   const shared = has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags);
   return shared ? vma.flags : withFlag(vma.flags, VM_MERGEABLE);
 }
+const DONTNEED: ZapDetails = { dropMarker: false, reclaimPt: true };
 const NEVER_DUMPED: VmFlags = (VM_SPECIAL | VM_DROPPABLE) as VmFlags;
 const ACCESS: VmFlags = (VM_RAND_READ | VM_SEQ_READ) as VmFlags;
 function unlessSealed(change: FlagChange): FlagChange {
@@ -267,7 +267,7 @@ export const tryVmaReadLock = seam(
 function* madviseDontneed(mm: Mm, start: Vaddr, end: Vaddr, behavior: number): Steps<number> {
   const alone = yield* tryVmaReadLock(mm, start, end);
   if (alone !== null) {
-    let result = dontneedRefused(alone, behavior);
+    let result = dontneedRefused(alone, start, behavior);
     if (result === 0) {
       const tlb = tlbGatherMmu(mm);
       result = yield* dontneedVma(tlb, alone, start, end, behavior);
@@ -325,26 +325,30 @@ function* dontneedPart(
   end: Vaddr,
   behavior: number,
 ): Steps<number> {
-  const refused = dontneedRefused(vma, behavior);
+  const refused = dontneedRefused(vma, start, behavior);
   if (refused < 0) return refused;
-  let [target, until] = [vma, end];
-  if (!(yield* userfaultfdRemove(vma, start, end))) {
+  const whole = wholePages(vma, end);
+  if (whole <= start) return end;
+  let [target, until] = [vma, whole];
+  if (!(yield* userfaultfdRemove(vma, start, whole))) {
     yield* mmapReadLock(tlb.mm);
     const again = vmaAfterRemove(tlb.mm, vma, start);
     if (again === null) return fail(E.gone);
-    const refusedNow = dontneedRefused(again, behavior);
+    const refusedNow = dontneedRefused(again, start, behavior);
     if (refusedNow < 0) return refusedNow;
-    [target, until] = [again, Math.min(end, again.end)];
+    [target, until] = [again, Math.min(whole, again.end)];
   }
   const result = yield* dontneedVma(tlb, target, start, until, behavior);
-  return result < 0 ? result : until;
+  if (result < 0) return result;
+  return until === whole ? end : until;
 }
 
 /** @linux mm/madvise.c madvise_dontneed_free_valid_vma, can_modify_vma_madv */
-function dontneedRefused(vma: Vma, behavior: number): number {
+function dontneedRefused(vma: Vma, start: Vaddr, behavior: number): number {
   const { flags } = vma;
   if (discardSealed(vma)) return fail(E.sealed);
-  if (has(flags, (VM_PFNMAP | VM_HUGETLB) as VmFlags)) return fail(E.kind);
+  if (has(flags, VM_PFNMAP) || (isVmHugetlb(vma) && behavior === MADV_FREE)) return fail(E.kind);
+  if (start % vmaPageSize(vma) !== 0) return fail(E.cutsHuge);
   return behavior !== MADV_DONTNEED_LOCKED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
 }
 
@@ -360,7 +364,8 @@ function* dontneedVma(
     if (vma.file !== null) return fail(E.kind);
     yield* freeRange(tlb, vma, start, end);
   } else {
-    yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, reclaimPt: true });
+    const whole = wholePages(vma, end);
+    if (whole > start) yield* unmapPageRange(tlb, vma, start, whole, DONTNEED);
   }
   return 0;
 }

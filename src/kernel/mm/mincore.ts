@@ -8,6 +8,7 @@ import type { Task } from '../core/task.ts';
 import { errnoTable, fail } from '../errno-row.ts';
 import { PG_UPTODATE } from './address-space.ts';
 import { peekFolio, vmaInode } from './filemap.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
 import { pmdAddrEnd } from './pgtable.ts';
@@ -79,7 +80,8 @@ function inCore(vma: Vma, address: Vaddr, pte: Pte): boolean {
   const kind = pteKind(pte);
   if (kind === 'present' || kind === 'migration' || kind === 'hwpoison') return true;
   if (kind === 'swap') return isSwapCached(swpOffset(pte));
-  const inode = vmaInode(vma);
+  // Of huge pages only the page table is asked, not the file (measured on 6.18).
+  const inode = isVmHugetlb(vma) ? null : vmaInode(vma);
   if (inode === null || (kind !== 'none' && kind !== 'marker')) return false;
   const index = linearPageIndex(vma, address);
   const slot = peekSwapped(inode.mapping, index);

@@ -107,6 +107,8 @@ export class Mm {
   /** VMAs write-locked until mmap_lock is released. Protected by mmap_lock for writing. */
   readonly writeLocked: Vma[] = [];
   readonly rss: Rss = { anon: 0, file: 0, shmem: 0, swap: 0 };
+  /** Base pages mapped by hugetlb entries. Statistics. @linux hugetlb_usage */
+  hugetlbUsage = 0;
   /** Page-table pages, for VmPTE and the census. */
   tables = 0;
   private everPinned = false;

@@ -29,6 +29,8 @@ import { seam } from '../seam.ts';
 import { lockMapping } from './filemap.ts';
 import { moveHugePmd } from './huge-pmd.ts';
 import { splitHugePmd } from './huge-split.ts';
+import { moveHugetlbPageTables } from './hugetlb-copy.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import {
@@ -82,6 +84,7 @@ export const takesRmapLocks = seam(
  */
 export function* movePageTables(move: PagetableMove): Steps<number> {
   const { old, length } = move;
+  if (isVmHugetlb(old)) return yield* moveHugetlbPageTables(move);
   const { mm } = old;
   const end = move.from + length;
   const distance = move.to - move.from;

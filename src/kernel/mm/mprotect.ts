@@ -53,6 +53,8 @@ import { errnoTable, fail } from '../errno-row.ts';
 import { type Seam, seam } from '../seam.ts';
 import { changeHugePmd } from './huge-pmd.ts';
 import { splitHugePmd } from './huge-split.ts';
+import { hugetlbChangeProtection as changeHugetlb } from './hugetlb-change.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
@@ -262,6 +264,7 @@ export function* changeProtectionRange(
 ): Steps<number> {
   const { mm } = vma;
   const marks = change.uffdWp === true && wpUsesMarkers(vma, change);
+  if (isVmHugetlb(vma)) return yield* changeHugetlb(tlb, vma, start, end, change, marks);
   let changed = 0;
   const range = yield* mmuNotifierInvalidateRangeStart(mm, 'protection-vma', start, end);
   tlb.walked(start, end);

@@ -22,6 +22,7 @@ import {
 } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
+import { hugetlbVmaMoved, isVmHugetlb, vmaPageSize } from './hugetlb-vma.ts';
 import { mlockFutureOk } from './mlock-limit.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { getUnmappedArea } from './mmap.ts';
@@ -58,6 +59,8 @@ export const MREMAP_ERRORS = errnoTable('mremap', {
   registered: ['EFAULT', 'a mapping registered with userfaultfd cannot move together with others'],
   sealed: ['EPERM', 'the mapping is sealed'],
   tailBeyond: ['EINVAL', 'the old range reaches beyond user space'],
+  unalignedHuge: ['EINVAL', 'an address within a huge page'],
+  growsHuge: ['EINVAL', 'a mapping of huge pages cannot grow'],
   zeroPrivate: ['EINVAL', 'old_size 0 duplicates shared mappings only'],
   dontUnmapKind: ['EINVAL', 'MREMAP_DONTUNMAP of a kind of mapping that cannot be empty'],
   crosses: ['EFAULT', 'the old range reaches beyond its mapping'],
@@ -174,10 +177,25 @@ function* mremapLocked(remap: Remap): Steps<number> {
   return impliesNewAddress(remap) ? yield* mremapTo(remap) : yield* mremapAt(remap, vma);
 }
 
+/** Lengths of huge pages are rounded up, addresses must fit, nothing grows (measured on 6.18). @linux align_hugetlb */
+function alignHugetlb(remap: Remap, vma: Vma): number {
+  const size = vmaPageSize(vma);
+  remap.oldLength = Math.ceil(remap.oldLength / size) * size;
+  remap.newLength = Math.ceil(remap.newLength / size) * size;
+  const target = impliesNewAddress(remap) ? remap.newAddress : 0;
+  if (remap.address % size !== 0 || target % size !== 0) return fail(E.unalignedHuge);
+  return remap.newLength > remap.oldLength ? fail(E.growsHuge) : 0;
+}
+
 /** @linux mm/mremap.c check_prep_vma */
 function checkVma(remap: Remap, vma: Vma): number {
-  const { address, oldLength, newLength, flags } = remap;
+  const { address, flags } = remap;
   if (has(vma.flags, VM_SEALED)) return fail(E.sealed);
+  if (isVmHugetlb(vma)) {
+    const refused = alignHugetlb(remap, vma);
+    if (refused < 0) return refused;
+  }
+  const { oldLength, newLength } = remap;
   const grows = newLength > oldLength && oldLength >= 0;
   if (!impliesNewAddress(remap)) {
     remap.newAddress = address;
@@ -310,6 +328,7 @@ function* moveVma(remap: Remap, vma: Vma): Steps<number> {
     yield* unmapRegion(mm, newAddress, newAddress + newLength, remap.late, false);
     return fail(E.noTables);
   }
+  hugetlbVmaMoved(source);
   remap.moved = yield* mremapUserfaultfdPrep(fresh);
   if ((flags & MREMAP_DONTUNMAP) !== 0) {
     yield* dontUnmapComplete(source, fresh, address, address + oldLength);

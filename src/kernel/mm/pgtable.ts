@@ -105,18 +105,23 @@ export function pageInPmd(address: Vaddr): number {
 export function allocPmd(mm: Mm, address: Vaddr): number {
   const found = pmdSlot(mm, address);
   if (found >= 0) return found;
-  const { tables } = machine;
-  const key = Math.floor(address / (pudSize() * tables.granule));
+  const pud = allocPud(mm, address);
+  const pmds = pud < 0 ? -1 : allocTable(mm, PMD_LOCK);
+  if (pmds < 0) return -1;
+  setPte(pud, mkTable(pmds));
+  return pmdSlot(mm, address);
+}
+
+/** The slot of the PUD entry, building the table it lies in; -1 when out of memory. Requires: as allocPmd. */
+export function allocPud(mm: Mm, address: Vaddr): number {
+  const key = Math.floor(address / (pudSize() * machine.tables.granule));
   if (!mm.pgd.has(key)) {
     const table = allocTable(mm, null);
     if (table < 0) return -1;
     sched.touch(mm.pgdCell, WRITE);
     mm.pgd.set(key, table);
   }
-  const pmds = allocTable(mm, PMD_LOCK);
-  if (pmds < 0) return -1;
-  setPte(pudSlot(mm, address), mkTable(pmds));
-  return pmdSlot(mm, address);
+  return pudSlot(mm, address);
 }
 
 /**

@@ -1,5 +1,4 @@
 /** Faulting pages in without an access: MADV_POPULATE_*, MAP_POPULATE, locked memory. @linux mm/gup.c __mm_populate */
-import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { PTE_PROTNONE, ptePresent, pteWrite } from '../../machine/pte.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
@@ -7,6 +6,7 @@ import { EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
 import { accessError } from './fault.ts';
 import { faultErrno, killed } from './gup.ts';
+import { vmaPageSize } from './hugetlb-vma.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
@@ -71,7 +71,7 @@ function* populateVma(vma: Vma, start: Vaddr, end: Vaddr): Steps<readonly [numbe
   let error = skipped ? 0 : vmaRefuses(vma, how, true);
   for (let address = start; !skipped && error === 0 && address < end; ) {
     if (killed()) error = -EINTR;
-    else if (yield* followPage(mm, address, write)) address += PAGE_SIZE;
+    else if (yield* followPage(vma, address, write)) address = nextPage(vma, address);
     else {
       const result = yield* handleMmFault(vma, world.current, address, how);
       if (faultHas(result, VM_FAULT_RETRY)) return [killed() ? -EINTR : 0, address];
@@ -90,8 +90,8 @@ function* populateVma(vma: Vma, start: Vaddr, end: Vaddr): Steps<readonly [numbe
 export function* populateForWriting(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
   if (has(vma.flags, VM_LOCKONFAULT)) return;
   for (let address = start; address < end; ) {
-    if (yield* followPage(vma.mm, address, true)) {
-      address += PAGE_SIZE;
+    if (yield* followPage(vma, address, true)) {
+      address = nextPage(vma, address);
       continue;
     }
     const result = yield* handleMmFault(vma, world.current, address, FAULT_FLAG_WRITE);
@@ -125,8 +125,8 @@ export function* faultInRange(
       mmapReadUnlock(mm);
       return refused;
     }
-    if (yield* followPage(mm, address, write)) {
-      address += PAGE_SIZE;
+    if (yield* followPage(vma, address, write)) {
+      address = nextPage(vma, address);
       flags = base;
       continue;
     }
@@ -152,8 +152,13 @@ function vmaRefuses(vma: Vma, flags: FaultFlags, force: boolean): number {
   return accessError(vma, flags) ? -EINVAL : 0;
 }
 
+function nextPage(vma: Vma, address: Vaddr): Vaddr {
+  const size = vmaPageSize(vma);
+  return address - (address % size) + size;
+}
+
 /** Whether the page is there and allows the access. Requires: mmap_lock for reading. @linux follow_page_pte */
-function* followPage(mm: Mm, address: Vaddr, write: boolean): Steps<boolean> {
+function* followPage({ mm }: Vma, address: Vaddr, write: boolean): Steps<boolean> {
   const entries = yield* lockEntries(mm, address);
   if (entries === null) return false;
   const pte = entryAt(entries, 0);

@@ -16,6 +16,8 @@ import { type FillErrnos, WRITEPROTECT_ERRNOS } from '../fs/userfaultfd-errnos.t
 import { type Seam, seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import { vmaIsShmem } from './filemap.ts';
+import { copyPages, fillHugePages } from './hugetlb-mfill.ts';
+import { isVmHugetlb, vmaPageSize } from './hugetlb-vma.ts';
 import { fillPage, type Mfill, type Progress } from './mfill-page.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
@@ -54,7 +56,7 @@ export function* mfillAtomic(task: Task, fill: Mfill): Steps<number | ErrnoRow> 
     yield* lockRead(ctx.mapChangingLock);
     const unchanged = retry ? stillNotChanging(ctx) : notChanging(ctx);
     const outcome = unchanged
-      ? (refusedByVma(vma, fill) ?? (yield* fillPages(task, vma, fill, progress)))
+      ? (refusedByVma(vma, fill) ?? (yield* fillAny(task, vma, fill, progress)))
       : errnos.changing;
     unlockRead(ctx.mapChangingLock);
     unlockDst(vma);
@@ -63,13 +65,32 @@ export function* mfillAtomic(task: Task, fill: Mfill): Steps<number | ErrnoRow> 
       break;
     }
     // The source is not there: fault it in with no lock held, then look at everything again.
-    if ((yield* copyUserPage(task, fill.src + progress.done, progress.page as Pfn, false)) < 0) {
+    if ((yield* copyPages(task, fill.src + progress.done, progress.page as Pfn, false)) < 0) {
       stop = errnos.sourceFault;
       break;
     }
   }
   if (progress.page !== 0) machine.frames.put(progress.page, world.owner());
   return progress.done > 0 || stop === null ? progress.done : stop;
+}
+
+/** As the VMA is now: base pages, or huge ones. A page of the other kind that was prepared before is of no use. */
+function* fillAny(
+  task: Task,
+  vma: Vma,
+  fill: Mfill,
+  progress: Progress,
+): Steps<ErrnoRow | null | 'source'> {
+  const huge = isVmHugetlb(vma);
+  if (progress.page !== 0 && machine.frames.order(progress.page) > 0 !== huge) {
+    // It was huge pages when the source was not there, and is not any more. @linux mfill_atomic_hugetlb
+    if (!huge) return fill.errnos.notRegistered;
+    machine.frames.put(progress.page, world.owner());
+    progress.page = 0;
+  }
+  return huge
+    ? yield* fillHugePages(task, vma, fill, progress)
+    : yield* fillPages(task, vma, fill, progress);
 }
 
 export function isVma(found: Vma | ErrnoRow): found is Vma {
@@ -146,6 +167,7 @@ export const stillNotChanging: Seam<(ctx: UserfaultfdCtx) => boolean> = seam(
 /** What the VMA says against this fill. Requires: the VMA lock. */
 function refusedByVma(vma: Vma, fill: Mfill): ErrnoRow | null {
   if (fill.wp && !has(vma.flags, VM_UFFD_WP)) return fill.errnos.notWp;
+  if (isVmHugetlb(vma)) return fill.mode === 'zeropage' ? fill.errnos.noHugeZero : null;
   const shmem = vmaIsShmem(vma);
   if (!shmem && (vma.file !== null || has(vma.flags, VM_SPECIAL))) return fill.errnos.wrongKind;
   // Only pages of a page cache can be mapped without being brought.
@@ -230,6 +252,9 @@ function* writeprotectVmas(
   for (const vma of mm.vmas.range(start, end)) {
     any = true;
     if (!has(vma.flags, VM_UFFD_WP)) return WRITEPROTECT_ERRNOS.notRegistered;
+    if ((end - start) % vmaPageSize(vma) !== 0 || start % vmaPageSize(vma) !== 0) {
+      return WRITEPROTECT_ERRNOS.cutsHuge;
+    }
     const from = Math.max(start, vma.start);
     const to = Math.min(end, vma.end);
     const markers = vma.uffd?.has(UFFD_FEATURE_WP_UNPOPULATED) === true;

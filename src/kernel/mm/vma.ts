@@ -17,6 +17,8 @@ import { seam } from '../seam.ts';
 import { type AnonVma, anonVmaClone, unlinkAnonVmas } from './anon-vma.ts';
 import { linkFileVma, lockMapping, unlockMapping } from './filemap.ts';
 import { splitHugePmdAt } from './huge-split.ts';
+import { hugetlbSplit, hugetlbSplitEarly } from './hugetlb-change.ts';
+import { hugetlbVmaLockWrite, hugetlbVmaUnlockWrite } from './hugetlb-lock.ts';
 import { hugetlbVmaOpen, isVmHugetlb, mayCut } from './hugetlb-vma.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
 import { vmaStartWrite } from './mmap-lock.ts';
@@ -103,14 +105,20 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
   yield* splitHugePmdAt(vma, address);
   fresh.anonVma = vma.anonVma;
   yield* anonVmaClone(fresh, vma);
+  if (isVmHugetlb(vma)) {
+    yield* hugetlbSplitEarly(vma, address);
+    yield* hugetlbVmaLockWrite(vma);
+  }
   const mapping = yield* lockMapping(vma);
   const root = yield* lockAnonVma(vma);
+  if (isVmHugetlb(vma)) yield* hugetlbSplit(vma, address);
   if (newBelow) resize(vma, address, vma.end);
   else resize(vma, vma.start, address);
   insertVma(fresh);
   mapping?.iMmap.add(fresh);
   if (root !== null) unlock(root);
   unlockMapping(mapping);
+  if (isVmHugetlb(vma)) hugetlbVmaUnlockWrite(vma);
   return fresh;
 }
 

@@ -33,6 +33,8 @@ import type { Steps } from '../../sched/op.ts';
 import { seam } from '../seam.ts';
 import { zapHugePmd } from './huge-pmd.ts';
 import { splitHugePmd } from './huge-split.ts';
+import { isVmHugetlb } from './hugetlb-vma.ts';
+import { zapHugetlbRange } from './hugetlb-zap.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
@@ -90,6 +92,7 @@ export function* unmapPageRange(
   details: ZapDetails,
 ): Steps<void> {
   const { mm } = tlb;
+  if (isVmHugetlb(vma)) return yield* zapHugetlbRange(tlb, vma, start, end, details);
   const range = yield* mmuNotifierInvalidateRangeStart(mm, 'unmap', start, end);
   tlb.walked(start, end);
   let address = skipMissing(mm, start, end);

@@ -11,20 +11,25 @@ import {
   type Pte,
   pteKind,
   pteMarker,
+  pteOfHuge,
   ptePfn,
+  ptePresent,
   pteSoftDirty,
   pteSpecial,
   pteUffdWpAny,
   swpOffset,
 } from '../../../machine/pte.ts';
+import { getPte } from '../../../machine/tables.ts';
 import { unlock } from '../../../sched/lock.ts';
 import type { Steps } from '../../../sched/op.ts';
 import { EINVAL, ENOTTY } from '../../../uapi/errno.ts';
 import { PAGEMAP_SCAN } from '../../../uapi/pagemap-scan.ts';
 import type { Task } from '../../core/task.ts';
-import type { Mm, Vaddr } from '../../mm/mm-types.ts';
+import { hugePteOffsetLock } from '../../mm/hugetlb-pte.ts';
+import { isVmHugetlb } from '../../mm/hugetlb-vma.ts';
+import type { Mm, Vaddr, Vma } from '../../mm/mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from '../../mm/mmap-lock.ts';
-import { pmdAddrEnd } from '../../mm/pgtable.ts';
+import { pmdAddrEnd, ptLockOf } from '../../mm/pgtable.ts';
 import { entryAt, lockEntries } from '../../mm/pte-offset-map.ts';
 import { has, VM_SOFTDIRTY } from '../../mm/vm-flags.ts';
 import { seam } from '../../seam.ts';
@@ -61,6 +66,12 @@ export function* pagemapWords(
   yield* mmapReadLock(mm);
   for (let address = start; address < end; ) {
     const next = pmdAddrEnd(address, end);
+    const area = vmaLookup(mm, address);
+    if (area !== null && isVmHugetlb(area)) {
+      yield* hugeWords(area, address, next, showPfn, words, start);
+      address = next;
+      continue;
+    }
     const first = yield* lockEntries(mm, address);
     for (let page = address; page < next; page += PAGE_SIZE) {
       const pte = first === null ? PTE_NONE : entryAt(first, (page - address) / PAGE_SIZE);
@@ -74,6 +85,29 @@ export function* pagemapWords(
   }
   mmapReadUnlock(mm);
   return words;
+}
+
+/**
+ * The words of a huge page's part [from, to): a marker shows only that it write-protects, and nothing of being there
+ * (measured on 6.18). @linux pagemap_hugetlb_range
+ */
+function* hugeWords(
+  vma: Vma,
+  from: Vaddr,
+  to: Vaddr,
+  showPfn: boolean,
+  words: BigUint64Array,
+  start: Vaddr,
+): Steps<void> {
+  const slot = yield* hugePteOffsetLock(vma.mm, from);
+  if (slot < 0) return;
+  const leaf = getPte(slot);
+  for (let page = from; page < to; page += PAGE_SIZE) {
+    const index = Math.floor(page / PAGE_SIZE) % machine.geometry.ptrsPerPte;
+    const there = ptePresent(leaf) ? PM_PRESENT | presentWord(pteOfHuge(leaf, index), showPfn) : 0n;
+    words[(page - start) / PAGE_SIZE] = there | (pteUffdWpAny(leaf) ? PM_UFFD_WP : 0n);
+  }
+  unlock(ptLockOf(slot));
 }
 
 /** One word. Requires: mmap_lock for reading and the page-table lock. @linux pte_to_pagemap_entry */

@@ -15,6 +15,7 @@ import {
   pteKind,
   pteOfHuge,
   ptePfn,
+  ptePresent,
   pteSpecial,
   swpOffset,
 } from '../../../machine/pte.ts';
@@ -22,7 +23,8 @@ import { getPte } from '../../../machine/tables.ts';
 
 import { vmaInode } from '../../mm/filemap.ts';
 
-import { vmaPageSize } from '../../mm/hugetlb-vma.ts';
+import { hugePteOffset, isPmdShared } from '../../mm/hugetlb-pte.ts';
+import { isVmHugetlb, vmaPageSize } from '../../mm/hugetlb-vma.ts';
 import { isKsm } from '../../mm/ksm-page.ts';
 import type { Mm, Vma } from '../../mm/mm-types.ts';
 import { pageInPmd, pmdAddrEnd, pmdSlot, pteSlotIn, skipMissing } from '../../mm/pgtable.ts';
@@ -57,9 +59,15 @@ export class MemSizeStats {
   shmemHuge = 0;
   swap = 0;
   swapPss = 0;
+  sharedHugetlb = 0;
+  privateHugetlb = 0;
 
   /** Adds what is resident of a VMA. @linux smap_gather_stats */
   add(vma: Vma): void {
+    if (isVmHugetlb(vma)) {
+      this.hugetlb(vma);
+      return;
+    }
     const locked = has(vma.flags, VM_LOCKED);
     // What private copies stand for does not count as swapped.
     const swapped = vmaSwapUsage(vma);
@@ -84,6 +92,21 @@ export class MemSizeStats {
     if (pteSpecial(leaf)) return;
     if (machine.frames.hasFlag(ptePfn(leaf), PG_ANON)) this.anonHuge += bytes;
     else this.shmemHuge += bytes;
+  }
+
+  /** Pages of pools count apart, and as nothing else. @linux smaps_hugetlb_range */
+  private hugetlb(vma: Vma): void {
+    const size = vmaPageSize(vma);
+    for (let address = skipMissing(vma.mm, vma.start, vma.end); address < vma.end; ) {
+      const slot = hugePteOffset(vma.mm, address);
+      const pte = slot < 0 ? PTE_NONE : getPte(slot);
+      if (ptePresent(pte)) {
+        const shared = machine.frames.mapcount(ptePfn(pte)) > 1 || isPmdShared(slot);
+        if (shared) this.sharedHugetlb += size;
+        else this.privateHugetlb += size;
+      }
+      address = skipMissing(vma.mm, address + size, vma.end);
+    }
   }
 
   #entry(pte: Pte, locked: boolean): void {
@@ -136,7 +159,8 @@ export class MemSizeStats {
       kb('AnonHugePages', this.anonHuge),
       kb('ShmemPmdMapped', this.shmemHuge),
       kb('FilePmdMapped', 0),
-      ...['Shared_Hugetlb', 'Private_Hugetlb'].map((name) => kb(name, 0)),
+      kb('Shared_Hugetlb', this.sharedHugetlb),
+      kb('Private_Hugetlb', this.privateHugetlb),
       kb('Swap', this.swap),
       part('SwapPss', this.swapPss),
       part('Locked', pssLocked),

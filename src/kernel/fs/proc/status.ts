@@ -97,7 +97,7 @@ function memoryRows(mm: Mm): readonly (readonly [string, string])[] {
     ['VmLib', pages(0)],
     ['VmPTE', pages(mm.tables)],
     ['VmSwap', pages(swap)],
-    ['HugetlbPages', pages(0)],
+    ['HugetlbPages', pages(mm.hugetlbUsage)],
   ];
 }
 
