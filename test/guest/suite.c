@@ -19,6 +19,10 @@ static const struct {
 	{ "maps", test_maps, 1 },
 	{ "pagemap", test_pagemap, 1 },
 	{ "shared", test_shared, 1 },
+	{ "names", test_names, 1 },
+	{ "mapped", test_mapped, 1 },
+	{ "sockets", test_sockets, 1 },
+	{ "exec", test_exec, 1 },
 	{ "malloc", test_malloc, 1 },
 	{ "float", test_float, 1 },
 	{ "jump", test_jump, 1 },
@@ -35,6 +39,7 @@ static const struct {
 	{ "yes", way_yes, 0 },
 	{ "unknown", way_unknown, 0 },
 	{ "who", way_who, 0 },
+	{ "child", way_child, 0 },
 };
 
 int main(int argc, char **argv)

@@ -48,6 +48,10 @@ void test_clock(void);
 void test_maps(void);
 void test_pagemap(void);
 void test_shared(void);
+void test_names(void);
+void test_mapped(void);
+void test_sockets(void);
+void test_exec(void);
 void test_malloc(void);
 void test_float(void);
 void test_jump(void);
@@ -65,4 +69,5 @@ void way_cat(void);
 void way_yes(void);
 void way_unknown(void);
 void way_who(void);
+void way_child(void);
 #endif
