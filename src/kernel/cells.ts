@@ -39,6 +39,9 @@ export const CELL_SWAP = 31;
 /** A pool of huge pages, by its size; or which pages of a file or mapping have promises of such pages. */
 export const CELL_HUGETLB = 32;
 
+/** The OOM killer: whom it has chosen; an address space it has taken from. */
+export const CELL_OOM = 33;
+
 const NAMES: readonly string[] = [
   'spawn',
   'thread',
@@ -73,6 +76,7 @@ const NAMES: readonly string[] = [
   'inode',
   'swap',
   'hugetlb',
+  'oom',
 ];
 
 /** `pte 12`. */

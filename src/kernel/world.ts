@@ -19,6 +19,7 @@ import type { AnonVma } from './mm/anon-vma.ts';
 import type { Hstate } from './mm/hugetlb.ts';
 import type { Ksm } from './mm/ksm.ts';
 import type { Mm } from './mm/mm-types.ts';
+import type { Oom } from './mm/oom-kill.ts';
 import { SwapDevice } from './mm/swapfile.ts';
 import { THP_NEVER, type ThpSettings } from './mm/thp-settings.ts';
 import type { Overrides } from './seam.ts';
@@ -56,6 +57,12 @@ export class World {
   thp: ThpSettings = THP_NEVER;
   /** The swap device; null: pages stay in memory. */
   readonly swap: SwapDevice | null;
+  /** What the OOM killer has done; null: nobody was ever killed. */
+  oom: Oom | null = null;
+  /** Allocations that find no free frame fail at once, for tests of what that leads to. */
+  allocsFail = false;
+  /** The frame at which reclaim looks for a page next. */
+  scanHand = 0;
   /** Pools of huge pages; null until somebody asks for one. */
   hstates: readonly Hstate[] | null = null;
   /** Pages of the same content, once somebody looks for them. */

@@ -43,6 +43,8 @@ export interface CompiledTest {
   readonly threads: readonly { readonly strand: Strand; readonly code: Code }[];
   /** Background actors; they come behind the strands. */
   readonly actors: readonly Actor[];
+  /** Pages that may be in use at once while threads run; null: as many as are wanted. */
+  readonly ram: number | null;
   /** Pages of the swap device; 0: none. */
   readonly swapPages: number;
   /** Allocations that may fail. */
@@ -114,6 +116,7 @@ export function compileTest(
     actors,
     swapPages: usesSwap(test) ? swapPagesOf(scope) : 0,
     failures: failuresOf(test),
+    ram: test.geometry.find(({ key }) => key === 'ram')?.value ?? null,
     final,
     rules,
     promises: promisesOf(rules),
@@ -188,7 +191,9 @@ function swapPagesOf(scope: Scope): number {
 function geometryOf(test: LitmusTest, scope: Scope, actors: number): Geometry {
   let pages = 0;
   for (const region of scope.regions.values()) pages += region.pages;
-  const owners = scope.strands.length + actors + scope.processes.length;
+  // The last is the OOM reaper's.
+  const short = test.geometry.some(({ key }) => key === 'ram');
+  const owners = scope.strands.length + actors + scope.processes.length + (short ? 1 : 0);
   const base = {
     ...LITMUS_GEOMETRY,
     owners,
@@ -197,12 +202,13 @@ function geometryOf(test: LitmusTest, scope: Scope, actors: number): Geometry {
   };
   const asked: Record<string, number> = {};
   for (const { key, value, pos } of test.geometry) {
+    if (key === 'ram') continue;
     const field = GEOMETRY_KEYS[key];
     if (field === undefined) {
       throw new LitmusError(
         `geometry knows no ${key}`,
         pos,
-        didYouMean(key, Object.keys(GEOMETRY_KEYS)),
+        didYouMean(key, [...Object.keys(GEOMETRY_KEYS), 'ram']),
       );
     }
     if (!Number.isInteger(Math.log2(value)) || value < 2 || value > 512) {

@@ -120,6 +120,7 @@ function setUp(compiled: CompiledTest): RunState {
     world.machine.tlbs[task.hart]?.flushAll();
     task.mmOrDie.harts.delete(task.hart);
   }
+  if (compiled.ram !== null) world.machine.frames.free.most = compiled.ram;
   for (const { strand, code } of compiled.threads) spawnThread(run, strand, code);
   for (const [i, actor] of compiled.actors.entries()) {
     spawnActor(run, actor, scope.strands.length + i);
@@ -231,6 +232,7 @@ export class LitmusExecution implements Execution<Outcome> {
     const { world } = run;
     sched.idle = this.#idle;
     sched.exploring = false;
+    world.machine.frames.free.most = Number.POSITIVE_INFINITY;
     run.mainTask.mm?.harts.add(0);
     const thread = sched.spawn('finally', code(run, run.mainTask));
     world.taskOfThread.set(thread.id, run.mainTask);

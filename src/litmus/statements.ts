@@ -2,6 +2,8 @@
 import { must } from '../base/assert.ts';
 import { forkTask } from '../kernel/core/create.ts';
 import type { Task } from '../kernel/core/task.ts';
+import { machine } from '../machine/current.ts';
+import { READ } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
 import type { Steps } from '../sched/op.ts';
 import type { Operand, Statement } from './ast.ts';
@@ -19,8 +21,8 @@ import { showMessage, type Value } from './values.ts';
 import { VERBS } from './verbs.ts';
 import { namesFile } from './verbs-file.ts';
 
-/** 'break' leaves the innermost loop. */
-export type Flow = 'on' | 'break';
+/** 'break' leaves the innermost loop; 'killed' ends the thread: the OOM killer has chosen its process. */
+export type Flow = 'on' | 'break' | 'killed';
 export type Code = (run: RunState, task: Task) => Steps<Flow>;
 
 export class Compiler {
@@ -42,7 +44,10 @@ export class Compiler {
     // Whatever resumes a thread goes through every generator on the way.
     if (parts.length === 1 && only !== undefined) return only;
     return function* (run, task) {
-      for (const part of parts) if ((yield* part(run, task)) === 'break') return 'break';
+      for (const part of parts) {
+        const flow = yield* part(run, task);
+        if (flow !== 'on') return flow;
+      }
       return 'on';
     };
   }
@@ -74,7 +79,11 @@ export class Compiler {
     const body = this.block(s.body, strand, true);
     const times = s.times ?? Number.POSITIVE_INFINITY;
     return function* (run, task) {
-      for (let i = 0; i < times; i++) if ((yield* body(run, task)) === 'break') break;
+      for (let i = 0; i < times; i++) {
+        const flow = yield* body(run, task);
+        if (flow === 'break') break;
+        if (flow === 'killed') return flow;
+      }
       return 'on';
     };
   }
@@ -137,7 +146,7 @@ export class Compiler {
       if (s.into !== null || value !== 0) {
         sched.note(() => `${s.into ?? text} = ${showValue(scope, value)}`);
       }
-      return 'on';
+      return killed(task) ? 'killed' : 'on';
     };
   }
 
@@ -186,6 +195,13 @@ export class Compiler {
       return made.tid;
     };
   }
+}
+
+/** Only where memory was made short is there anybody who kills. */
+function killed({ thread }: Task): boolean {
+  if (thread === null || !machine.frames.free.scarce) return false;
+  sched.touch(sched.signalCell(thread), READ);
+  return thread.signal === 'fatal';
 }
 
 /** `r = close -1`: the parser cannot tell it from a difference, the names can. */

@@ -14,12 +14,17 @@ export const CELL_FOLIO = 6;
 /** The number of mappings of a frame. */
 export const CELL_MAPCOUNT = 7;
 
+/** How many frames are free; only where memory was made short. */
+export const CELL_FREE = 45;
 /** Allocations that fail by injection. */
 export const CELL_SHORTAGE = 9;
 
 /** Harts a World may have in litmus; TLB cells interleave them. */
 const MAX_HARTS = 16;
 
+export function freeCell(): Cell {
+  return cellOf(CELL_FREE, 0);
+}
 export function pteCell(slot: number): Cell {
   return cellOf(CELL_PTE, slot);
 }

@@ -70,7 +70,7 @@ export class Frames {
   private readonly orders: Uint8Array;
   /** By head; large folios only. */
   private large: Map<Pfn, LargeMapcount> | null = null;
-  private readonly free: FreeFrames;
+  readonly free: FreeFrames;
   /** Frames handed out and not given back, for the census. */
   inUse = 0;
   peak = 0;

@@ -3,6 +3,9 @@
  * Single frames come from the beginning of the region, runs of 2^order frames (naturally aligned, for large folios) from
  * its end, and both from what the owner freed before. RAM that was never handed out is only two numbers.
  */
+import { ADD, READ } from '../sched/cell.ts';
+import { sched } from '../sched/current.ts';
+import { freeCell } from './cells.ts';
 import type { Geometry } from './geometry.ts';
 import type { Pfn } from './pte.ts';
 
@@ -12,6 +15,9 @@ const FIRST_FREE = 2;
 const ORDERS = 20;
 
 export class FreeFrames {
+  /** How many may be in use at once: a litmus test makes memory short with it. Infinite: as many as there are. */
+  most = Number.POSITIVE_INFINITY;
+  private taken = 0;
   private readonly owners: number;
   private readonly share: number;
   /** What was never handed out is [next, limit). */
@@ -36,6 +42,39 @@ export class FreeFrames {
 
   /** A frame, or undefined when the owner has none left. */
   take(owner: number): Pfn | undefined {
+    if (this.scarce && !this.hasRoom(1)) return undefined;
+    const pfn = this.#takeOne(owner);
+    if (pfn !== undefined) this.#count(1);
+    return pfn;
+  }
+
+  /** Whether there is a limit to how many may be in use. */
+  get scarce(): boolean {
+    return this.most !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether the limit allows more: an observation. */
+  hasRoom(frames: number): boolean {
+    const room = this.taken + frames <= this.most;
+    if (!room) sched.touch(freeCell(), READ);
+    return room;
+  }
+
+  /** Whether the owner would be given a frame now. */
+  canTake(owner: number): boolean {
+    const own = owner % this.owners;
+    if (!this.hasRoom(1)) return false;
+    if ((this.single[own]?.length ?? 0) > 0) return true;
+    if ((this.next[own] ?? 0) < (this.limit[own] ?? 0)) return true;
+    return this.runs.slice(own * ORDERS, (own + 1) * ORDERS).some((run) => (run?.length ?? 0) > 0);
+  }
+
+  #count(delta: number): void {
+    this.taken += delta;
+    if (this.scarce) sched.touch(freeCell(), ADD);
+  }
+
+  #takeOne(owner: number): Pfn | undefined {
     const own = owner % this.owners;
     const freed = this.single[own]?.pop();
     if (freed !== undefined) return freed;
@@ -46,17 +85,27 @@ export class FreeFrames {
   }
 
   put(pfn: Pfn, owner: number): void {
+    this.#count(-1);
     this.single[owner % this.owners]?.push(pfn);
     this.freed++;
   }
 
   /** The first of 2^order frames in a row, or undefined when the owner has no such run. */
   takeRun(owner: number, order: number): Pfn | undefined {
+    const size = 1 << order;
+    if (this.scarce && !this.hasRoom(size)) return undefined;
     const own = owner % this.owners;
-    return this.#takeFreed(own, order) ?? this.#carve(own, order) ?? this.#gather(own, order);
+    const head = this.#takeFreed(own, order) ?? this.#carve(own, order) ?? this.#gather(own, order);
+    if (head !== undefined) this.#count(size);
+    return head;
   }
 
   putRun(head: Pfn, owner: number, order: number): void {
+    this.#count(-(1 << order));
+    this.#keepRun(head, owner, order);
+  }
+
+  #keepRun(head: Pfn, owner: number, order: number): void {
     const at = (owner % this.owners) * ORDERS + order;
     const list = this.runs[at];
     if (list === undefined) this.runs[at] = [head];
@@ -80,7 +129,7 @@ export class FreeFrames {
       const head = this.runs[own * ORDERS + larger]?.pop();
       if (head === undefined) continue;
       for (let rest = larger - 1; rest >= order; rest--) {
-        this.putRun((head + (1 << rest)) as Pfn, own, rest);
+        this.#keepRun((head + (1 << rest)) as Pfn, own, rest);
       }
       return head;
     }
@@ -115,7 +164,7 @@ export class FreeFrames {
     }
     this.single[own] = free.filter((pfn) => perRun.get(Math.floor(pfn / size)) !== size);
     for (const [run, count] of perRun) {
-      if (count === size) this.putRun((run * size) as Pfn, own, order);
+      if (count === size) this.#keepRun((run * size) as Pfn, own, order);
     }
     return this.#takeFreed(own, order);
   }

@@ -1,5 +1,5 @@
 /** What `faultline run` says in its own words when a program does not end by itself. Lines without `faultline: `. */
-import { SIGBUS, SIGILL, SIGKILL, SIGSEGV, signalName } from '../uapi/signal.ts';
+import { SIGBUS, SIGILL, SIGSEGV, signalName } from '../uapi/signal.ts';
 import type { Death, FaultKind } from './death.ts';
 import type { Progress, Run, RunResult } from './run.ts';
 import { hex } from './strace.ts';
@@ -11,8 +11,14 @@ const ACCESS: Readonly<Record<FaultKind, string>> = {
   exec: 'an instruction fetch',
 };
 
-/** Nothing for a program that ended by itself, or by a signal that somebody sent. */
+/** Nothing for a program that ended by itself, or by a signal that somebody sent, while memory lasted. */
 export function reportLines(name: string, result: RunResult, progress: Progress): string[] {
+  const { oomKills } = result;
+  const hint = oomKills.length === 0 ? [] : ['memory ran out: give more with --ram, or --swap'];
+  return [...oomKills, ...hint, ...endLines(name, result, progress)];
+}
+
+function endLines(name: string, result: RunResult, progress: Progress): string[] {
   switch (result.how) {
     case 'exit':
       return [];
@@ -32,12 +38,6 @@ function deathLines(name: string, death: Death): string[] {
   const { signo, address, pid } = death.info;
   const signal = signalName(signo);
   const where = `thread ${death.tid} at pc ${hex(death.pc)} (${death.pcMapping})`;
-  if (signo === SIGKILL && death.access !== null) {
-    return [
-      `${name} was killed: out of memory in ${ACCESS[death.access]} at ${hex(address)} by ` +
-        `thread ${death.tid}; give more with --ram`,
-    ];
-  }
   if (death.access !== null) {
     return [
       `${name} died of ${signal} at address ${hex(address)} (${death.mapping}): ` +

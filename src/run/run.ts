@@ -76,6 +76,8 @@ export interface RunResult {
   readonly waiting: readonly Waiting[];
   /** The signal that killed the program, with a description of where. */
   readonly death: Death | null;
+  /** What the kernel's log says of processes that the OOM killer has chosen. */
+  readonly oomKills: readonly string[];
 }
 
 /** How far a run has come. */
@@ -272,7 +274,7 @@ export class Run implements Oracle {
   }
 
   #result(ending: Ending): RunResult {
-    const common = { death: this.#death, waiting: [] };
+    const common = { death: this.#death, waiting: [], oomKills: this.world.oom?.lines ?? [] };
     const group = this.#init?.group;
     if (group?.zombie === true) {
       const status = group.exitStatus ?? 0;

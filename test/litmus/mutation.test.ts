@@ -44,6 +44,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-swap.folioStillSwapped': 'swap-in-vs-reuse',
   'without-swap.slotSameOnSwapIn': 'swap-in-twice',
   'without-swap.slotStillCounted': 'swap-in-vs-reuse',
+  'without-oom.stableAddressSpace': 'oom-reaper-vs-write',
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
   'without-vmscan.nobodyElse': 'poke-vs-pageout',

@@ -93,6 +93,7 @@ function inherit(child: Task, parent: Task): void {
   child.uid = parent.uid;
   child.fs = { ...parent.fs };
   child.group.memlockLimit = parent.group.memlockLimit;
+  child.group.oomScoreAdj = parent.group.oomScoreAdj;
   child.blocked = parent.blocked;
   if (child.mm !== parent.mm) child.altStack = parent.altStack;
   for (const [signo, action] of parent.group.actions) child.group.actions.set(signo, action);

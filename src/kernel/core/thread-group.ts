@@ -35,6 +35,8 @@ export class ThreadGroup {
   reaped = false;
   /** Bytes it may lock into memory; root may lock any. @linux RLIMIT_MEMLOCK */
   memlockLimit: number = 8 * 1024 * 1024;
+  /** What user space adds to the OOM killer's points, in thousandths of all memory. @linux oom_score_adj */
+  oomScoreAdj = 0;
   /** Told when a child ends. */
   readonly childEvents: Waiters = new Waiters();
 

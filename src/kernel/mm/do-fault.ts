@@ -29,6 +29,8 @@ import { filemapFault, pageMkwrite, putFolio } from './filemap-fault.ts';
 import { folioCouldLock, folioUnlock, folioUnlockPut } from './folio-lock.ts';
 import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
+import { stableAddressSpace } from './oom-stable.ts';
+import { allocPage } from './page-alloc.ts';
 import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
@@ -71,7 +73,7 @@ export function* doFault(vmf: Fault): Steps<VmFault> {
   const outcome = yield* finishFault(vmf, pfn, false);
   if (outcome === 'mapped') folioUnlock(pfn);
   else folioUnlockPut(pfn);
-  return outcome === 'no-memory' ? VM_FAULT_OOM : VM_FAULT_NONE;
+  return FINISHED[outcome];
 }
 
 /** The page of the file, locked, or what the fault comes to. @linux __do_fault */
@@ -89,7 +91,7 @@ function* doCowFault(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
   const { frames } = machine;
   const prepared = yield* vmfAnonPrepare(vmf);
   if (prepared !== VM_FAULT_NONE) return prepared;
-  const copy = frames.alloc(world.owner());
+  const copy = yield* allocPage();
   if (copy === 0) return VM_FAULT_OOM;
   const pfn = yield* faultPage(vmf, inode, index);
   if (typeof pfn !== 'number') {
@@ -100,25 +102,30 @@ function* doCowFault(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
   const outcome = yield* finishFault(vmf, copy, true);
   folioUnlockPut(pfn);
   if (outcome !== 'mapped') frames.put(copy, world.owner());
-  return outcome === 'no-memory' ? VM_FAULT_OOM : VM_FAULT_NONE;
+  return FINISHED[outcome];
 }
+
+/** What each end of finishFault makes of the fault. */
+const FINISHED = {
+  mapped: VM_FAULT_NONE,
+  changed: VM_FAULT_NONE,
+  'no-memory': VM_FAULT_OOM,
+  lost: VM_FAULT_SIGBUS,
+} as const;
 
 /**
  * Maps the page if the slot still is what the fault saw. @returns 'mapped': then the entry owns the reference
  * Requires: the lock of the page of the file. @linux mm/memory.c finish_fault
  */
-function* finishFault(
-  vmf: Fault,
-  pfn: Pfn,
-  anon: boolean,
-): Steps<'mapped' | 'changed' | 'no-memory'> {
+function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<keyof typeof FINISHED> {
   const table = vmf.slot < 0 ? yield* vmfPteAlloc(vmf) : 'done';
   if (table !== 'done') return table === 'huge' ? 'changed' : table;
   const { vma, slot } = vmf;
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
+  const stable = has(vma.flags, VM_SHARED) || stableAddressSpace(vma.mm);
   const same = tableStillThere(vmf.pmd, slot) && slotSameOnInstall(vmf);
-  if (same) {
+  if (same && stable) {
     const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
     let entry = filePte(vma, pfn);
     if (write) entry = maybeMkWrite(withFlags(entry, dirtyBits()), vma);
@@ -129,7 +136,8 @@ function* finishFault(
     setPte(slot, entry);
   }
   unlock(ptl);
-  return same ? 'mapped' : 'changed';
+  if (!same) return 'changed';
+  return stable ? 'mapped' : 'lost';
 }
 
 function filePte(vma: Vma, pfn: Pfn): Pte {

@@ -30,14 +30,8 @@ import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddSwappedAnonRmap } from './rmap.ts';
 import { dirtyBits, needsSoftDirtyWp } from './soft-dirty.ts';
-import {
-  folioFreeSwap,
-  folioSwapOffset,
-  type SwappedIn,
-  swapDevice,
-  swapFree,
-  swapinFolio,
-} from './swapfile.ts';
+import { type SwappedIn, swapinFolio } from './swap-state.ts';
+import { folioFreeSwap, folioSwapOffset, swapDevice, swapFree } from './swapfile.ts';
 import {
   FAULT_FLAG_WRITE,
   flagged,

@@ -5,6 +5,7 @@
 import type { Steps } from '../../sched/op.ts';
 import { interrupts } from '../../sched/wait.ts';
 import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
 import { lockMmAndFindVma } from './expand-stack.ts';
 import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
@@ -82,7 +83,7 @@ export function* faultAddress(
       const result = yield* handleMmFault(vma, task, address, under);
       if (!faultHas(result, VM_FAULT_RETRY)) {
         vmaEndRead(vma);
-        return signalOf(result, address);
+        return signalOf(task, result, address, flags);
       }
       if (faultSignalPending(task, flags)) return signalPending(task, address);
       now = (flags | FAULT_FLAG_TRIED) as FaultFlags;
@@ -108,7 +109,7 @@ function* faultUnderMmapLock(
     const result = yield* handleMmFault(vma, task, address, now);
     if (!faultHas(result, VM_FAULT_RETRY)) {
       mmapReadUnlock(mm);
-      return signalOf(result, address);
+      return signalOf(task, result, address, now);
     }
     if (faultSignalPending(task, now)) return signalPending(task, address);
     now = (now | FAULT_FLAG_TRIED) as FaultFlags;
@@ -134,13 +135,23 @@ function signalPending(task: Task, address: Vaddr): FaultSignal | null {
 
 /**
  * Poisoned pages give BUS_ADRERR: BUS_MCEERR_AR needs a kernel built with MEMORY_FAILURE.
- *
- * Differs from Linux: out of memory kills whoever asked; Linux's OOM killer chooses a victim and the access is tried
- * again.
+ * Out of memory: the OOM killer has been at work, and the access is tried again unless it has chosen the one who asked.
+ * A kernel access fails.
  */
-function signalOf(result: VmFault, address: Vaddr): FaultSignal | null {
+function signalOf(
+  task: Task,
+  result: VmFault,
+  address: Vaddr,
+  flags: FaultFlags,
+): FaultSignal | null {
+  // On its way back to user mode a task that is being killed ends, whatever the fault came to.
+  const killed = world.oom !== null && flagged(flags, FAULT_FLAG_USER);
+  if (killed && task.thread?.signal === 'fatal') return signalPending(task, address);
   if (!faultHas(result, VM_FAULT_ERROR)) return null;
-  if (faultHas(result, VM_FAULT_OOM)) return { signal: 'KILL', code: 0, address };
+  if (faultHas(result, VM_FAULT_OOM)) {
+    const again = flagged(flags, FAULT_FLAG_USER) && task.thread !== null;
+    return again ? signalPending(task, address) : { signal: 'KILL', code: 0, address };
+  }
   if (faultHas(result, VM_FAULT_SIGSEGV)) return segv(SEGV_MAPERR, address);
   return { signal: 'BUS', code: BUS_ADRERR, address };
 }

@@ -46,8 +46,9 @@ import {
 } from './pgtable.ts';
 import { entryAt, lockEntries, pteOffsetMapLock } from './pte-offset-map.ts';
 import { folioRemoveRmap, folioRemoveRmapPmd } from './rmap.ts';
-import { shmemSwapinRange } from './shmem-swap.ts';
-import { folioFreeSwap, folioSwapOffset, freeSwapAndCache, swapReadahead } from './swapfile.ts';
+import { shmemSwapinRange } from './shmem-swapin.ts';
+import { swapReadahead } from './swap-state.ts';
+import { folioFreeSwap, folioSwapOffset, freeSwapAndCache } from './swapfile.ts';
 import { pageoutFolio } from './vmscan.ts';
 
 /** What one entry becomes. */

@@ -54,6 +54,8 @@ import { isKsm } from './ksm-page.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
+import { stableAddressSpace } from './oom-stable.ts';
+import { allocPage, allocSlowpath, outOfTables } from './page-alloc.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
 
 import { allocPmd, pmdSlot, pteSlot, ptLockOf } from './pgtable.ts';
@@ -73,6 +75,7 @@ import {
   VM_FAULT_HWPOISON,
   VM_FAULT_NONE,
   VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
   type VmFault,
 } from './vm-fault.ts';
@@ -136,7 +139,10 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
   const pmd = late ? pmdSlot(vma.mm, address) : -1;
   if (late && (pmd < 0 || !pteHuge(getPte(pmd)))) return yield* doFault(vmf);
   const outcome = late ? 'huge' : yield* vmfPteAlloc(vmf);
-  if (outcome === 'no-memory') return VM_FAULT_OOM;
+  if (outcome === 'no-memory') {
+    yield* outOfTables();
+    return VM_FAULT_OOM;
+  }
   if (outcome === 'huge') {
     // A huge page has come between, or is there although faults do not bring any.
     const result = yield* hugeFault(vmf);
@@ -200,7 +206,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
   if (flagged(vmf.flags, FAULT_FLAG_WRITE)) {
     const prepared = yield* vmfAnonPrepare(vmf);
     if (prepared !== VM_FAULT_NONE) return prepared;
-    pfn = machine.frames.alloc(world.owner());
+    pfn = machine.frames.alloc(world.owner()) || (yield* allocSlowpath());
     if (pfn === 0) return VM_FAULT_OOM;
     machine.frames.zero(pfn);
     entry = maybeMkWrite(mkPte(pfn, PTE_YOUNG | dirtyBits() | pageProt(vma.flags)), vma);
@@ -212,13 +218,15 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
   const same = tableStillThere(vmf.pmd, slot) && slotSameOnInstall(vmf);
-  const fill = same && mayFillMissing(vmf);
+  const stable = stableAddressSpace(vma.mm);
+  const fill = same && stable && mayFillMissing(vmf);
   if (fill) {
     if (pfn !== 0) folioAddNewAnonRmap(pfn, vma, vmf.address);
     setPte(slot, entry);
   }
   unlock(ptl);
   if (!fill && pfn !== 0) machine.frames.put(pfn, world.owner());
+  if (same && !stable) return VM_FAULT_SIGBUS;
   if (same && !fill) return yield* handleUserfault(vmf, 'missing');
   return VM_FAULT_NONE;
 }
@@ -353,7 +361,7 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
   const special = pteSpecial(vmf.orig);
   const old = ptePfn(vmf.orig);
   const prepared = yield* vmfAnonPrepare(vmf);
-  const fresh = prepared === VM_FAULT_NONE ? frames.alloc(world.owner()) : 0;
+  const fresh = prepared === VM_FAULT_NONE ? yield* allocPage() : 0;
   if (fresh === 0) {
     if (!special) frames.put(old, world.owner());
     return prepared === VM_FAULT_NONE ? VM_FAULT_OOM : prepared;

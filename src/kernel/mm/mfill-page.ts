@@ -21,7 +21,6 @@ import { getPte, setPte } from '../../machine/tables.ts';
 import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EINVAL } from '../../uapi/errno.ts';
-import { world } from '../current.ts';
 import type { ErrnoRow } from '../errno-row.ts';
 import type { Inode } from '../fs/inode.ts';
 import type { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
@@ -32,6 +31,7 @@ import { folioSetLocked, folioUnlock, folioUnlockPut } from './folio-lock.ts';
 import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { uffdWpBit } from './mprotect.ts';
+import { allocPage } from './page-alloc.ts';
 import { pageProt } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
@@ -93,7 +93,7 @@ function* fillShmem(
   index: number,
 ): Steps<ErrnoRow | null> {
   const { frames } = machine;
-  const page = progress.page === 0 ? frames.alloc(world.owner()) : progress.page;
+  const page = progress.page === 0 ? yield* allocPage() : progress.page;
   if (page === 0) return fill.errnos.noMemory;
   if (progress.page === 0) frames.zero(page);
   progress.page = page;

@@ -21,6 +21,7 @@ import { lockRead, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
+import type { AddressSpace } from './address-space.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 
 /** The place of an address in its VMA's anon_vma or file, in pages. @linux linear_page_index */
@@ -224,6 +225,17 @@ export function* rmapWalkAnon(pfn: Pfn): Steps<readonly RmapPlace[]> {
   yield* lockRead(anonVma.root.lock);
   const places = rmapPlaces(pfn);
   unlockRead(anonVma.root.lock);
+  return places;
+}
+
+/** The same for a page of a file. Requires: the i_mmap lock. @linux rmap_walk_file */
+export function rmapFilePlaces(pfn: Pfn, mapping: AddressSpace): RmapPlace[] {
+  const places: RmapPlace[] = [];
+  const index = machine.frames.indexOf(pfn);
+  for (const vma of mapping.iMmap) {
+    const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
+    if (vma.contains(address)) places.push({ vma, address });
+  }
   return places;
 }
 

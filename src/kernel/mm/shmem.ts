@@ -31,8 +31,10 @@ import {
 } from './filemap.ts';
 import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
 import { isPoisoned } from './hwpoison.ts';
+import { allocPage } from './page-alloc.ts';
 import { folioMarkDirty } from './rmap.ts';
-import { peekSwapped, shmemFreeSwap, shmemSwapinFolio } from './shmem-swap.ts';
+import { peekSwapped, shmemFreeSwap } from './shmem-swap.ts';
+import { shmemSwapinFolio } from './shmem-swapin.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_RETRY_NOWAIT,
@@ -131,7 +133,7 @@ export function* shmemGetFolio(
 /** @returns null when somebody else added a page first: look again. @linux shmem_alloc_and_add_folio */
 function* allocAndAdd(inode: Inode, index: number, sgp: Sgp): Steps<GotFolio | null> {
   const { mapping } = inode;
-  const pfn = machine.frames.alloc(world.owner());
+  const pfn = yield* allocPage();
   if (pfn === 0) return error(ENOMEM);
   machine.frames.zero(pfn);
   folioSetLocked(pfn);

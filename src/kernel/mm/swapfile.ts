@@ -13,7 +13,7 @@
 import { assert, must } from '../../base/assert.ts';
 import { folioCell } from '../../machine/cells.ts';
 import { machine } from '../../machine/current.ts';
-import { PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from '../../machine/frames.ts';
+import { PG_DIRTY, PG_SWAPCACHE } from '../../machine/frames.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import { access } from '../../sched/access.ts';
 import { ADD, type Cell, cellOf, READ, WRITE } from '../../sched/cell.ts';
@@ -21,8 +21,7 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { CELL_SWAP } from '../cells.ts';
 import { world } from '../current.ts';
-import { seam } from '../seam.ts';
-import { folioCouldLock, folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
+import { folioCouldLock } from './folio-lock.ts';
 
 /** @linux include/linux/swap.h struct swap_info_struct */
 export class SwapDevice {
@@ -56,7 +55,7 @@ function poolCell(): Cell {
   return cellOf(CELL_SWAP, 0);
 }
 /** One slot: its count, its content, its place in the swap cache. */
-function slotCell(offset: number): Cell {
+export function slotCell(offset: number): Cell {
   return cellOf(CELL_SWAP, offset);
 }
 
@@ -69,18 +68,36 @@ export function* folioAllocSwap(pfn: Pfn): Steps<boolean> {
   if (sched.wants()) yield* access('allocate swap slot', poolCell(), WRITE);
   const device = swapDevice();
   sched.touch(poolCell(), WRITE);
-  let offset = device.lowest;
-  while (offset <= device.slots && !device.isFree(offset)) offset++;
-  device.lowest = offset;
-  if (offset > device.slots) return false;
+  const offset = freeSlot(device);
+  if (offset === 0) return false;
   device.used++;
-  addToCache(device, pfn, offset);
+  addToSwapCache(device, pfn, offset);
   // Nothing is on the device yet. @linux folio_mark_dirty
   machine.frames.setFlag(pfn, PG_DIRTY);
   return true;
 }
 
-function addToCache(device: SwapDevice, pfn: Pfn, offset: number): void {
+/** The lowest free slot, or 0: none. Slots that only the swap cache has are given up when there is no other. */
+function freeSlot(device: SwapDevice): number {
+  for (const last of [false, true]) {
+    let offset = device.lowest;
+    while (offset <= device.slots && !device.isFree(offset)) offset++;
+    device.lowest = offset;
+    if (offset <= device.slots) return offset;
+    if (!last) reclaimCachedSlots(device);
+  }
+  return 0;
+}
+
+/** @linux mm/swapfile.c __try_to_reclaim_swap */
+function reclaimCachedSlots(device: SwapDevice): void {
+  for (const [offset, pfn] of device.cache) {
+    if (swapCount(offset) === 0 && folioCouldLock(pfn)) folioFreeSwap(pfn);
+  }
+}
+
+/** Puts a folio into the swap cache, which takes a reference. Inside the running step. @linux add_to_swap_cache */
+export function addToSwapCache(device: SwapDevice, pfn: Pfn, offset: number): void {
   const { frames } = machine;
   sched.touch(slotCell(offset), WRITE);
   sched.touch(folioCell(pfn), WRITE);
@@ -161,7 +178,7 @@ export function replaceInSwapCache(old: Pfn, fresh: Pfn): void {
   const { frames } = machine;
   const offset = frames.private[old] ?? 0;
   assert(device.cache.get(offset) === old, () => `frame ${old} is not in the swap cache`);
-  addToCache(device, fresh, offset);
+  addToSwapCache(device, fresh, offset);
   frames.clearFlag(old, PG_SWAPCACHE);
   frames.private[old] = 0;
   frames.put(old, world.owner());
@@ -203,80 +220,4 @@ export function swapWriteout(pfn: Pfn): void {
   sched.touch(slotCell(offset), WRITE);
   frames.clearFlag(pfn, PG_DIRTY);
   swapDevice().content.set(offset, frames.read(pfn, 0, frames.contentBytes));
-}
-
-function readFrom(offset: number, pfn: Pfn): void {
-  const { content } = swapDevice();
-  machine.frames.write(pfn, 0, must(content.get(offset), `content of swap slot ${offset}`));
-}
-
-/** Whether an entry still names a slot that is about to be read. */
-export const slotStillCounted = seam(
-  'swap.slotStillCounted',
-  (offset: number): boolean => swapCount(offset) > 0,
-  'F-swap: slot must still be counted: it may have been freed since the entry was read, and is anybody’s then',
-);
-
-/** The folio that the swap cache has of a slot, with a reference, not locked; or 0: a step. @linux swap_cache_get_folio */
-export function* swapCacheGetFolio(offset: number): Steps<Pfn | 0> {
-  if (sched.wants()) yield* access('find in swap cache', slotCell(offset), READ);
-  const found = swapDevice().cache.get(offset) ?? 0;
-  if (found !== 0) machine.frames.get(found);
-  return found;
-}
-
-/** A folio with the content of a slot, locked and with a reference. */
-export interface SwappedIn {
-  readonly pfn: Pfn;
-  /** Whether it stands in the swap cache, or is a copy that nobody else can find. */
-  readonly cached: boolean;
-}
-
-/**
- * Finds the folio of a slot in the swap cache, or reads the slot into a new one there: look up | lock, or look up | add.
- * A seam: kernels before 6.8 went past the cache when one entry only named the slot.
- * @returns null: no entry names the slot any more. 0: out of memory
- * Requires: no page-table lock. @linux swap_cache_get_folio, read_swap_cache_async
- */
-export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): Steps<
-  SwappedIn | null | 0
-> {
-  for (;;) {
-    const found = yield* swapCacheGetFolio(offset);
-    if (found !== 0) {
-      yield* folioLock(found);
-      return { pfn: found, cached: true };
-    }
-    const pfn = machine.frames.alloc(world.owner());
-    if (pfn === 0) return 0;
-    if (sched.wants()) yield* access('read from swap', slotCell(offset), WRITE);
-    const counted = slotStillCounted(offset);
-    if (counted && !isSwapCached(offset)) {
-      machine.frames.flags[pfn] = PG_SWAPBACKED;
-      folioSetLocked(pfn);
-      addToCache(swapDevice(), pfn, offset);
-      readFrom(offset, pfn);
-      return { pfn, cached: true };
-    }
-    machine.frames.put(pfn, world.owner());
-    if (!counted) return null;
-  }
-});
-
-/** Reads a slot into a folio that only the caller knows; one that was freed meanwhile reads as zeroes. Requires: no page-table lock. */
-export function* swapinAlone(offset: number): Steps<SwappedIn | 0> {
-  const pfn = machine.frames.alloc(world.owner());
-  if (pfn === 0) return 0;
-  if (sched.wants()) yield* access('read from swap', slotCell(offset), READ);
-  machine.frames.flags[pfn] = PG_SWAPBACKED;
-  folioSetLocked(pfn);
-  const { contentBytes } = machine.frames;
-  machine.frames.write(pfn, 0, swapDevice().content.get(offset) ?? new Uint8Array(contentBytes));
-  return { pfn, cached: false };
-}
-
-/** Brings a slot into the swap cache and leaves it there: MADV_WILLNEED. @linux read_swap_cache_async */
-export function* swapReadahead(offset: number): Steps<void> {
-  const got = yield* swapinFolio(offset);
-  if (got !== null && got !== 0) folioUnlockPut(got.pfn);
 }

@@ -53,7 +53,8 @@ import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
 import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
 import { softDirtyBit } from './soft-dirty.ts';
-import { folioSwapOffset, isSwapCached, swapCacheGetFolio } from './swapfile.ts';
+import { swapCacheGetFolio } from './swap-state.ts';
+import { folioSwapOffset, isSwapCached } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import {
   type Areas,

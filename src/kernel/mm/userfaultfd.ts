@@ -28,6 +28,7 @@ import {
   vmaLookup,
 } from './mmap-lock.ts';
 import { changeProtection } from './mprotect.ts';
+import { allocPage } from './page-alloc.ts';
 import { allocPte, pmdSlot } from './pgtable.ts';
 import { copyUserPage } from './user-access.ts';
 import { has, VM_SHARED, VM_SPECIAL, VM_UFFD_WP } from './vm-flags.ts';
@@ -190,7 +191,7 @@ function* fillPages(
     if (slot < 0) return slot === -1 ? fill.errnos.noMemory : fill.errnos.exists;
     const pmd = pmdSlot(vma.mm, address);
     if (fill.mode === 'copy' && progress.page === 0) {
-      const page = machine.frames.alloc(world.owner());
+      const page = yield* allocPage();
       if (page === 0) return fill.errnos.noMemory;
       progress.page = page;
       if ((yield* copyUserPage(task, fill.src + progress.done, page, true)) < 0) return 'source';

@@ -18,6 +18,7 @@ import {
   PG_ANON_EXCLUSIVE,
   PG_DIRTY,
   PG_LAZYFREE,
+  PG_SWAPCACHE,
 } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
@@ -42,7 +43,7 @@ import { lockRead, unlock, unlockRead } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { seam } from '../seam.ts';
-import { type AddressSpace, PG_WRITEBACK } from './address-space.ts';
+import { PG_WRITEBACK } from './address-space.ts';
 import { filemapRemoveFolio } from './filemap.ts';
 import { folioTrylock, folioUnlockPut } from './folio-lock.ts';
 import { splitFolio } from './huge-split.ts';
@@ -52,7 +53,13 @@ import type { Mm, Vaddr } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
 import { ptLockOf } from './pgtable.ts';
 import { entryAt, lockEntries, pteOffsetMapLock } from './pte-offset-map.ts';
-import { folioMarkDirty, folioRemoveRmap, type RmapPlace, rmapPlaces } from './rmap.ts';
+import {
+  folioMarkDirty,
+  folioRemoveRmap,
+  type RmapPlace,
+  rmapFilePlaces,
+  rmapPlaces,
+} from './rmap.ts';
 import { shmemWriteout } from './shmem-swap.ts';
 import {
   deleteFromSwapCache,
@@ -62,7 +69,7 @@ import {
   swapWriteout,
 } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
-import { has, VM_LOCKED } from './vm-flags.ts';
+import { has, VM_DROPPABLE, VM_LOCKED } from './vm-flags.ts';
 import { installsUffdWp } from './zap.ts';
 
 /** Under the folio lock: does only the cache, and the caller, refer to the folio? */
@@ -98,6 +105,10 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
 
 /** Requires: the folio lock. */
 function* pageoutAnon(pfn: Pfn): Steps<void> {
+  if (machine.frames.hasFlag(pfn, PG_LAZYFREE)) {
+    yield* walkFolioPlaces(pfn, discardLazyfree);
+    return;
+  }
   if (!(yield* swapBacked(pfn))) return;
   yield* tryToUnmap(pfn);
   if (machine.frames.mapcount(pfn) === 0) yield* writeAndFree(pfn);
@@ -107,9 +118,13 @@ function* pageoutAnon(pfn: Pfn): Steps<void> {
 function* pageoutShmem(pfn: Pfn): Steps<void> {
   const { frames } = machine;
   const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
-  // Truncated meanwhile, or in the swap cache alone, where it costs nobody anything.
-  if (mapping === undefined || frames.hasFlag(pfn, PG_WRITEBACK)) return;
-  yield* tryToUnmapFile(pfn, mapping);
+  // Truncated meanwhile, or on its way out or in.
+  if (mapping === undefined) {
+    if (frames.hasFlag(pfn, PG_SWAPCACHE)) yield* writeAndFree(pfn);
+    return;
+  }
+  if (frames.hasFlag(pfn, PG_WRITEBACK)) return;
+  if (frames.mapcount(pfn) > 0) yield* walkFolioPlaces(pfn, unmapFileOne);
   if (frames.mapcount(pfn) > 0) return;
   if (sched.wants()) yield* access('unmapped', refcountCell(pfn), READ);
   if (!nobodyElse(pfn)) return;
@@ -140,7 +155,7 @@ function* putFolio(pfn: Pfn): Steps<void> {
 function* swapBacked(pfn: Pfn): Steps<boolean> {
   const { frames } = machine;
   if (folioSwapOffset(pfn) !== 0) return true;
-  if (!frames.hasFlag(pfn, PG_ANON) || frames.hasFlag(pfn, PG_LAZYFREE)) return false;
+  if (world.swap === null || !frames.hasFlag(pfn, PG_ANON)) return false;
   if (frames.mapcount(pfn) === 0 || frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return false;
   return yield* folioAllocSwap(pfn);
 }
@@ -150,14 +165,50 @@ function* swapBacked(pfn: Pfn): Steps<boolean> {
  * Requires: the folio lock; the folio is in the swap cache. @linux try_to_unmap, try_to_unmap_one
  */
 function* tryToUnmap(pfn: Pfn): Steps<void> {
-  const anonVma = world.anonVmas.get(machine.frames.mapping[pfn] ?? 0);
-  if (anonVma === undefined) return;
-  yield* lockRead(anonVma.root.lock);
-  for (const place of rmapPlaces(pfn)) {
+  yield* walkFolioPlaces(pfn, unmapOne);
+}
+
+/** What is done with an entry that may map the folio. Requires: its page-table lock. */
+export type OnePlace = (pfn: Pfn, place: RmapPlace, slot: number) => void;
+
+/**
+ * Visits, under its page-table lock, every entry that may map a folio, up to locked memory.
+ * Requires: a reference. @linux rmap_walk
+ */
+export function* walkFolioPlaces(pfn: Pfn, visit: OnePlace): Steps<void> {
+  const { frames } = machine;
+  const anonVma = world.anonVmas.get(frames.mapping[pfn] ?? 0);
+  const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
+  const rmapLock = anonVma?.root.lock ?? mapping?.iMmapLock;
+  if (rmapLock === undefined) return;
+  yield* lockRead(rmapLock);
+  const places = mapping === undefined ? rmapPlaces(pfn) : rmapFilePlaces(pfn, mapping);
+  for (const place of places) {
     if (has(place.vma.flags, VM_LOCKED)) break;
-    yield* unmapPlace(pfn, place, unmapOne);
+    yield* unmapPlace(pfn, place, visit);
   }
-  unlockRead(anonVma.root.lock);
+  unlockRead(rmapLock);
+}
+
+/**
+ * Drops a page that MADV_FREE gave up, or a droppable one, unless it was written since or somebody else uses it.
+ * @linux mm/rmap.c try_to_unmap_one
+ */
+function discardLazyfree(pfn: Pfn, { vma, address }: RmapPlace, slot: number): void {
+  const { frames } = machine;
+  const pte = getPte(slot);
+  if (!ptePresent(pte) || pteSpecial(pte) || ptePfn(pte) !== pfn) return;
+  const written = pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY);
+  if (written && !has(vma.flags, VM_DROPPABLE)) {
+    frames.clearFlag(pfn, PG_LAZYFREE);
+    frames.setFlag(pfn, PG_DIRTY);
+    return;
+  }
+  if (frames.refcount(pfn) !== frames.mapcount(pfn) + 1) return;
+  setPte(slot, PTE_NONE);
+  flushNow(vma.mm, address, address + PAGE_SIZE);
+  folioRemoveRmap(pfn, vma);
+  frames.put(pfn, world.owner());
 }
 
 /** Nothing keeps the address space from ending meanwhile: RCU keeps its tables. */
@@ -179,21 +230,7 @@ function* unmapPlace(
   yield* mmuNotifierInvalidateRangeEnd(range);
 }
 
-/** The same for a page of a file: the slots become empty, or remember write protection. Requires: the folio lock. */
-function* tryToUnmapFile(pfn: Pfn, mapping: AddressSpace): Steps<void> {
-  if (machine.frames.mapcount(pfn) === 0) return;
-  const index = machine.frames.index[pfn] ?? 0;
-  yield* lockRead(mapping.iMmapLock);
-  for (const vma of mapping.iMmap) {
-    const address = vma.start + (index - vma.pgoff) * PAGE_SIZE;
-    if (!vma.contains(address)) continue;
-    if (has(vma.flags, VM_LOCKED)) break;
-    yield* unmapPlace(pfn, { vma, address }, unmapFileOne);
-  }
-  unlockRead(mapping.iMmapLock);
-}
-
-/** Requires: the page-table lock. */
+/** A page of a file: the slot becomes empty, or remembers write protection. Requires: the page-table lock. */
 function unmapFileOne(pfn: Pfn, { vma, address }: RmapPlace, slot: number): void {
   const pte = getPte(slot);
   if (!ptePresent(pte) || pteSpecial(pte) || ptePfn(pte) !== pfn) return;

@@ -1,5 +1,6 @@
 /** Swap: bringing a page in past the swap cache. */
-import { isSwapCached, swapCount, swapinAlone, swapinFolio } from '../mm/swapfile.ts';
+import { swapinAlone, swapinFolio } from '../mm/swap-state.ts';
+import { isSwapCached, swapCount } from '../mm/swapfile.ts';
 import { override, type Patch } from '../seam.ts';
 
 export const swapinSkipsCache: Patch = {

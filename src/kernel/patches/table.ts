@@ -29,9 +29,8 @@ import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { MOVE_PATCHES } from './move.ts';
 import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
-
+import { oomReaperRefault } from './oom.ts';
 import { noPagemapScan, scanLosesDirty } from './pagemap-scan.ts';
-
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 import { releaseKeepsGupGoing } from './release-keeps-gup-going.ts';
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
@@ -50,6 +49,7 @@ import { WRITEBACK_PATCHES } from './writeback.ts';
 /** Profiles take from here every patch whose `versions` are theirs: a line here is all that a new patch needs. */
 export const PATCHES: readonly Patch[] = [
   ksmKeepsUffdWp,
+  oomReaperRefault,
   swapinSkipsCache,
   unregisterAnyCtx,
   mremapOneVma,
