@@ -84,6 +84,7 @@ import { has, VM_MAYSHARE, VM_SHARED, VM_UFFD_WP, type VmFlags } from './vm-flag
 import {
   type Fault,
   mayFillMissing,
+  pteMarkerClear,
   slotSameOnInstall,
   vmfAnonPrepare,
   vmfPteAlloc,
@@ -186,15 +187,6 @@ function* handlePteMarker(vmf: Fault): Steps<VmFault> {
   return yield* pteMarkerClear(vmf);
 }
 
-/** A write-protect marker that outlived the registration: forget it and start again. @linux pte_marker_clear */
-function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
-  const ptl = ptLockOf(vmf.slot);
-  yield* lock(ptl);
-  if (tableStillThere(vmf.pmd, vmf.slot) && slotSameOnInstall(vmf)) setPte(vmf.slot, PTE_NONE);
-  unlock(ptl);
-  return VM_FAULT_NONE;
-}
-
 /**
  * First touch of private memory: the zero page for a read, a new zeroed page for a write, a message when user space
  * asked to fill it. @linux do_anonymous_page
@@ -226,8 +218,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
   }
   unlock(ptl);
   if (!fill && pfn !== 0) machine.frames.put(pfn, world.owner());
-  if (same && !stable) return VM_FAULT_SIGBUS;
-  if (same && !fill) return yield* handleUserfault(vmf, 'missing');
+  if (same && !fill) return stable ? yield* handleUserfault(vmf, 'missing') : VM_FAULT_SIGBUS;
   return VM_FAULT_NONE;
 }
 

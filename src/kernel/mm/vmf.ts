@@ -1,14 +1,15 @@
 /** One fault on its way through the kernel. @linux include/linux/mm.h struct vm_fault */
-import type { Pte } from '../../machine/pte.ts';
-import { getPte } from '../../machine/tables.ts';
-import { tryLockRead } from '../../sched/lock.ts';
+import { PTE_NONE, type Pte } from '../../machine/pte.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { lock, tryLockRead, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Task } from '../core/task.ts';
 import { seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
-import { allocPte, pmdSlot } from './pgtable.ts';
+import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { tableStillThere } from './pte-offset-map.ts';
 import {
   FAULT_FLAG_VMA_LOCK,
   type FaultFlags,
@@ -84,4 +85,13 @@ export function* vmfAnonPrepare(vmf: Fault): Steps<VmFault> {
   const made = yield* anonVmaPrepare(vma);
   if (underVmaLock) mmapReadUnlock(vma.mm);
   return made ? VM_FAULT_NONE : VM_FAULT_OOM;
+}
+
+/** A write-protect marker that outlived the registration: forget it and start again. @linux pte_marker_clear */
+export function* pteMarkerClear(vmf: Fault): Steps<VmFault> {
+  const ptl = ptLockOf(vmf.slot);
+  yield* lock(ptl);
+  if (tableStillThere(vmf.pmd, vmf.slot) && slotSameOnInstall(vmf)) setPte(vmf.slot, PTE_NONE);
+  unlock(ptl);
+  return VM_FAULT_NONE;
 }
