@@ -4,6 +4,7 @@
  */
 import { must } from '../base/assert.ts';
 import { createThread } from '../kernel/core/create.ts';
+import { referencedAddress } from '../kernel/mm/folio-referenced.ts';
 import { ksmScanPage } from '../kernel/mm/ksm.ts';
 import { poisonAddress, softOfflineAddress } from '../kernel/mm/memory-failure.ts';
 import { migrateAddress } from '../kernel/mm/migrate.ts';
@@ -33,6 +34,7 @@ const ACTS: Readonly<Record<string, Act>> = {
   hwpoison: poisonAddress,
   soft_offline: softOfflineAddress,
   ksm: ksmScanPage,
+  referenced: referencedAddress,
 };
 const LATER_ACTORS: readonly string[] = ['khugepaged'];
 

@@ -73,6 +73,9 @@ export const notifyInsideMove = seam(
   },
 );
 
+/** Whether walkers over the mappings of the page are kept out by the lock of its anon_vma: up to 6.18. */
+export const locksAnonVma = seam('move.locksAnonVma', (): boolean => true);
+
 /** @linux uffd_move_lock */
 export function* moveLock({ ctx, srcMm, dst, src }: Move): Steps<Areas | ErrnoRow> {
   const { mm } = ctx;

@@ -59,6 +59,7 @@ import { flushNow } from './tlb.ts';
 import {
   type Areas,
   areasValid,
+  locksAnonVma,
   type Move,
   moveLock,
   moveNotChanging,
@@ -191,7 +192,7 @@ function* moveEntry(
   }
   const { folio } = hold;
   if (folio === null) return 'again';
-  if (folio.anonVma === null) {
+  if (folio.anonVma === null && locksAnonVma()) {
     const waited = yield* lockAnonVma(folio);
     if (waited !== null) return waited;
   }

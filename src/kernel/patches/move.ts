@@ -20,7 +20,12 @@ import {
   stillMovable,
   unmapsBeforeBlocking,
 } from '../mm/userfaultfd-move.ts';
-import { lockSrc, notifyBeforeMove, notifyInsideMove } from '../mm/userfaultfd-move-lock.ts';
+import {
+  lockSrc,
+  locksAnonVma,
+  notifyBeforeMove,
+  notifyInsideMove,
+} from '../mm/userfaultfd-move-lock.ts';
 import { keepsUffdWp, marksMovedDirty } from '../mm/userfaultfd-moved-pte.ts';
 import { override, type Patch } from '../seam.ts';
 
@@ -161,6 +166,14 @@ export const remapMarksDirty: Patch = {
   overrides: [override(marksMovedDirty, () => () => true)],
 };
 
+export const moveNoAnonVmaLock: Patch = {
+  name: 'move-no-anon-vma-lock',
+  title: 'UFFDIO_MOVE leaves walkers in that hold neither the page lock nor that of the anon_vma',
+  reference: `${REMAP}: the comment on folio_referenced`,
+  versions: 'proposed',
+  overrides: [override(locksAnonVma, () => () => false)],
+};
+
 /** All of it at once; each part has a patch of its own that shows what the review said of it. */
 export const uffdioRemap: Patch = {
   name: 'uffdio-remap',
@@ -192,4 +205,5 @@ export const MOVE_PATCHES: readonly Patch[] = [
   moveTellsInAtomic,
   remapIgnoresPins,
   uffdioRemap,
+  moveNoAnonVmaLock,
 ];
