@@ -32,6 +32,7 @@ import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { FILE_ERRNOS } from './syscall/errnos-files.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 import { PROCESS_VM_READV_ERRORS, PROCESS_VM_WRITEV_ERRORS } from './syscall/process-vm-readv.ts';
+import { SPLICE_ERRORS, TEE_ERRORS, VMSPLICE_ERRORS } from './syscall/splice.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
 export const ERRNO_ROWS: readonly ErrnoRow[] = [
@@ -55,6 +56,9 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   PROCESS_MADVISE_ERRORS,
   PROCESS_VM_READV_ERRORS,
   PROCESS_VM_WRITEV_ERRORS,
+  VMSPLICE_ERRORS,
+  SPLICE_ERRORS,
+  TEE_ERRORS,
   PAGEMAP_SCAN_ERRORS,
   MLOCK_ERRORS,
   MLOCKALL_ERRORS,

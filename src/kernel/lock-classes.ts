@@ -25,8 +25,8 @@ function spinning(name: string, rank: number, cellClass: number, nests = false):
   return { name, rank, nests, spins: true, cellClass };
 }
 
-/** A pipe's or file's own mutex. */
-export const FILE_LOCK: LockClass = sleeping('file lock', 5, CELL_FILE);
+/** A pipe's or file's own mutex; those of two pipes in the order of their cells. */
+export const FILE_LOCK: LockClass = sleeping('file lock', 5, CELL_FILE, true);
 /** The address space: VMA tree and everything in it. fork holds the parent's and the child's. */
 export const MMAP_LOCK: LockClass = sleeping('mmap_lock', 10, CELL_MMAP_LOCK, true);
 /** An inode's contents as a whole: write, truncate and fallocate exclude each other. @linux inode->i_rwsem */

@@ -45,6 +45,8 @@ export class Scope {
   readonly memfds: Set<string> = new Set();
   /** Which of them are files on a disk. */
   readonly disks: Set<string> = new Set();
+  /** Which of them are pipes: the read end; the write end is the next slot. */
+  readonly pipes: Set<string> = new Set();
   /** Names of what else set-up makes: virtual machines, caches of guest pages, devices. */
   readonly things: Map<string, Thing> = new Map();
   /** Strands that are vCPUs, and of which virtual machine. */

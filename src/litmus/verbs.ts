@@ -41,7 +41,9 @@ import { atMost, modes, numberOf, ownRange, type Verb, type VerbContext, want } 
 import { compileFileRead, FILE_VERBS, namesFile } from './verbs-file.ts';
 import { GUP_VERBS } from './verbs-gup.ts';
 import { compileGuestLoad, compileGuestStore, isVcpu, KVM_VERBS } from './verbs-kvm.ts';
+import { compilePipeRead, namesPipe, PIPE_VERBS } from './verbs-pipe.ts';
 import { PRIVILEGE_VERBS } from './verbs-privileges.ts';
+
 import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 
@@ -79,9 +81,11 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   ...FILE_VERBS,
   ...KVM_VERBS,
   ...GUP_VERBS,
+  ...PIPE_VERBS,
   read: {
     usage: USAGE.read,
-    compile: (c) => (namesFile(c) ? compileFileRead(c) : compileRead(c)),
+    compile: (c) =>
+      namesFile(c) ? compileFileRead(c) : namesPipe(c) ? compilePipeRead(c) : compileRead(c),
   },
   poll: { usage: USAGE.poll, compile: compilePoll },
   ...TRACKING_VERBS,

@@ -4,6 +4,12 @@
  * pipe(7); @linux fs/pipe.c
  */
 import { at } from '../../base/assert.ts';
+import { refcountCell } from '../../machine/cells.ts';
+import { machine } from '../../machine/current.ts';
+import type { Pfn } from '../../machine/pte.ts';
+import { access } from '../../sched/access.ts';
+import { ADD } from '../../sched/cell.ts';
+import { sched } from '../../sched/current.ts';
 import { Lock, lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { Sleeper, sleep } from '../../sched/wait.ts';
@@ -13,7 +19,9 @@ import { SI_KERNEL, SIGPIPE } from '../../uapi/signal.ts';
 import { CELL_WOKEN } from '../cells.ts';
 import { sendSignal } from '../core/signal.ts';
 import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
 import { FILE_LOCK } from '../lock-classes.ts';
+import { readContent } from '../mm/user-access.ts';
 import { File, type FileOps, POLLERR, POLLHUP, POLLIN, POLLOUT, type PollSource } from './file.ts';
 import { Waiters } from './waiters.ts';
 
@@ -21,14 +29,18 @@ import { Waiters } from './waiters.ts';
 const SLOTS = 16;
 const PAGE = 4096;
 
-interface PipeBuffer {
-  readonly page: Uint8Array;
+/** A page in a pipe: the pipe's own, or somebody's whose memory or file it is, with a plain reference. */
+export interface PipeBuffer {
+  /** Null: the bytes are those of the frame, whatever they are by the time they are read. */
+  readonly page: Uint8Array | null;
+  readonly pfn: Pfn | 0;
   /** Bytes [start, end) of the page are in the pipe. */
   start: number;
   end: number;
 }
 
-class Pipe {
+/** @linux include/linux/pipe_fs_i.h struct pipe_inode_info */
+export class Pipe {
   readonly lock: Lock = new Lock(FILE_LOCK, 'pipe');
   readonly buffers: PipeBuffer[] = [];
   readers = 1;
@@ -38,6 +50,65 @@ class Pipe {
 
 function pipeOf(file: File): Pipe {
   return file.data as Pipe;
+}
+
+/** The pipe behind one of its ends, or null for any other file. @linux get_pipe_info */
+export function pipeInfo(file: File): Pipe | null {
+  return file.data instanceof Pipe ? file.data : null;
+}
+
+/** Buffers that fit. Requires: the pipe's lock. */
+export function pipeRoom(pipe: Pipe): number {
+  return SLOTS - pipe.buffers.length;
+}
+
+/** The bytes a buffer holds now, at most `count`. Requires: the pipe's lock. */
+export function bufferBytes({ page, pfn, start, end }: PipeBuffer, count: number): Uint8Array {
+  const length = Math.min(count, end - start);
+  if (page !== null) return page.subarray(start, start + length);
+  const bytes = new Uint8Array(length);
+  if (pfn !== 0) readContent(pfn, start, bytes);
+  return bytes;
+}
+
+/** Drops what a buffer refers to. @linux pipe_buf_release */
+export function releaseBuffer({ pfn }: PipeBuffer): void {
+  if (pfn !== 0) machine.frames.put(pfn, world.owner());
+}
+
+/**
+ * Waits until the pipe has something to read.
+ * @returns 1: it has, and its lock is held. 0: it has not and nobody will write. Or a negative errno
+ */
+export function* untilReadable(pipe: Pipe, nonblock: boolean): Steps<number> {
+  for (;;) {
+    yield* lock(pipe.lock);
+    if (pipe.buffers.length > 0) return 1;
+    const { writers } = pipe;
+    if (writers === 0 || nonblock) {
+      unlock(pipe.lock);
+      return writers === 0 ? 0 : -EAGAIN;
+    }
+    if (!(yield* waitOn(pipe, 'a write to the pipe'))) return -EINTR;
+  }
+}
+
+/** Waits until the pipe has room. @returns 0 with its lock held, or a negative errno. @linux wait_for_space */
+export function* untilWritable(task: Task, pipe: Pipe, nonblock: boolean): Steps<number> {
+  for (;;) {
+    yield* lock(pipe.lock);
+    if (pipe.readers === 0) {
+      unlock(pipe.lock);
+      sendSignal(task, { signo: SIGPIPE, code: SI_KERNEL, address: 0, pid: 0, status: 0 });
+      return -EPIPE;
+    }
+    if (pipeRoom(pipe) > 0) return 0;
+    if (nonblock) {
+      unlock(pipe.lock);
+      return -EAGAIN;
+    }
+    if (!(yield* waitOn(pipe, 'a read from the pipe'))) return -EINTR;
+  }
 }
 
 function* waitOn(pipe: Pipe, what: string): Steps<boolean> {
@@ -51,24 +122,13 @@ function* waitOn(pipe: Pipe, what: string): Steps<boolean> {
 
 function* readPipe(_task: Task, file: File, count: number): Steps<Uint8Array | number> {
   const pipe = pipeOf(file);
-  for (;;) {
-    yield* lock(pipe.lock);
-    if (pipe.buffers.length > 0 || count === 0) {
-      const bytes = takeBytes(pipe, count);
-      pipe.waiters.wakeAll();
-      unlock(pipe.lock);
-      return bytes;
-    }
-    if (pipe.writers === 0) {
-      unlock(pipe.lock);
-      return new Uint8Array(0);
-    }
-    if ((file.flags & O_NONBLOCK) !== 0) {
-      unlock(pipe.lock);
-      return -EAGAIN;
-    }
-    if (!(yield* waitOn(pipe, 'a write to the pipe'))) return -EINTR;
-  }
+  if (count === 0) return new Uint8Array(0);
+  const ready = yield* untilReadable(pipe, (file.flags & O_NONBLOCK) !== 0);
+  if (ready <= 0) return ready === 0 ? new Uint8Array(0) : ready;
+  const bytes = takeBytes(pipe, count);
+  pipe.waiters.wakeAll();
+  unlock(pipe.lock);
+  return bytes;
 }
 
 function* writePipe(task: Task, file: File, data: Uint8Array): Steps<number> {
@@ -101,8 +161,10 @@ function putBytes(pipe: Pipe, data: Uint8Array, first: boolean): number {
   let done = 0;
   const last = pipe.buffers.at(-1);
   const odd = data.length % PAGE;
-  if (first && last !== undefined && odd > 0 && last.end + odd <= PAGE) {
-    last.page.set(data.subarray(0, odd), last.end);
+  const own = last?.page ?? null;
+  // Only a page of the pipe's own: what it refers to is somebody else's (CVE-2022-0847).
+  if (first && last !== undefined && own !== null && odd > 0 && last.end + odd <= PAGE) {
+    own.set(data.subarray(0, odd), last.end);
     last.end += odd;
     done = odd;
   }
@@ -110,22 +172,25 @@ function putBytes(pipe: Pipe, data: Uint8Array, first: boolean): number {
     const part = data.subarray(done, done + PAGE);
     const page = new Uint8Array(PAGE);
     page.set(part);
-    pipe.buffers.push({ page, start: 0, end: part.length });
+    pipe.buffers.push({ page, pfn: 0, start: 0, end: part.length });
     done += part.length;
   }
   return done;
 }
 
-function takeBytes(pipe: Pipe, count: number): Uint8Array {
+/** Requires: the pipe's lock. */
+export function takeBytes(pipe: Pipe, count: number): Uint8Array {
   const size = pipe.buffers.reduce((sum, b) => sum + b.end - b.start, 0);
   const taken = new Uint8Array(Math.min(count, size));
   for (let filled = 0; filled < taken.length; ) {
     const buffer = at(pipe.buffers, 0);
-    const part = buffer.page.subarray(buffer.start, buffer.end).subarray(0, taken.length - filled);
+    const part = bufferBytes(buffer, taken.length - filled);
     taken.set(part, filled);
     filled += part.length;
     buffer.start += part.length;
-    if (buffer.start === buffer.end) pipe.buffers.shift();
+    if (buffer.start < buffer.end) continue;
+    pipe.buffers.shift();
+    releaseBuffer(buffer);
   }
   return taken;
 }
@@ -135,6 +200,16 @@ function pollSource(file: File): PollSource {
 }
 function stat(): { size: number; mode: number } {
   return { size: 0, mode: S_IFIFO | 0o600 };
+}
+
+/** With both ends closed nobody will ever read what is left. @linux free_pipe_info */
+function* dropUnread(pipe: Pipe): Steps<void> {
+  if (pipe.readers > 0 || pipe.writers > 0) return;
+  const [first] = pipe.buffers;
+  if (first !== undefined && sched.wants()) {
+    yield* access('free pipe', refcountCell(first.pfn), ADD);
+  }
+  for (const buffer of pipe.buffers.splice(0)) releaseBuffer(buffer);
 }
 
 const READ_END: FileOps = {
@@ -149,6 +224,7 @@ const READ_END: FileOps = {
   *release(_task, file) {
     const pipe = pipeOf(file);
     pipe.readers--;
+    yield* dropUnread(pipe);
     pipe.waiters.wakeAll();
   },
 };
@@ -165,6 +241,7 @@ const WRITE_END: FileOps = {
   *release(_task, file) {
     const pipe = pipeOf(file);
     pipe.writers--;
+    yield* dropUnread(pipe);
     pipe.waiters.wakeAll();
   },
 };

@@ -112,7 +112,7 @@ function* readShmem(
 }
 
 /** The page with a reference; 0: a hole; or -ENOMEM, where it is on the swap device. @linux shmem_file_read_iter */
-function* folioToRead(inode: Inode, index: number): Steps<number> {
+export function* folioToRead(inode: Inode, index: number): Steps<number> {
   const { mapping } = inode;
   const found = yield* filemapGetFolio(mapping, index);
   if (found !== 0 || peekSwapped(mapping, index) === 0) return found;

@@ -57,11 +57,15 @@ import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '
 import { stableAddressSpace } from './oom-stable.ts';
 import { allocPage, allocSlowpath, outOfTables } from './page-alloc.ts';
 import { maybeMkWrite, mkUffdWp, pageProt } from './page-prot.ts';
-
 import { allocPmd, pmdSlot, pteSlot, ptLockOf } from './pgtable.ts';
-
 import { tableStillThere } from './pte-offset-map.ts';
-import { folioAddNewAnonRmap, folioMarkDirty, folioMoveAnonRmap, folioRemoveRmap } from './rmap.ts';
+import {
+  folioAddNewAnonRmap,
+  folioMarkDirty,
+  folioMoveAnonRmap,
+  folioRemoveRmap,
+  noOtherReference,
+} from './rmap.ts';
 import { dirtyBits } from './soft-dirty.ts';
 import { folioFreeSwap, freeFolioAndSwapCache } from './swapfile.ts';
 import { usesHugePages } from './thp-policy.ts';
@@ -79,7 +83,6 @@ import {
   VM_FAULT_SIGSEGV,
   type VmFault,
 } from './vm-fault.ts';
-
 import { has, VM_MAYSHARE, VM_SHARED, VM_UFFD_WP, type VmFlags } from './vm-flags.ts';
 import {
   type Fault,
@@ -309,7 +312,7 @@ function wpCanReuseAnonFolio(pfn: Pfn, vma: Vma): boolean {
     frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
     return true;
   }
-  if (frames.refcount(pfn) > (cached ? 2 : 1)) return false;
+  if (!noOtherReference(pfn, cached ? 2 : 1)) return false;
   if (cached && !(folioCouldLock(pfn) && folioFreeSwap(pfn))) return false;
   folioMoveAnonRmap(pfn, vma);
   frames.setFlag(pfn, PG_ANON_EXCLUSIVE);
@@ -362,12 +365,8 @@ function* wpPageCopy(vmf: Fault): Steps<VmFault> {
   if (special) frames.zero(fresh);
   else frames.copy(fresh, old);
 
-  const range = yield* mmuNotifierInvalidateRangeStart(
-    vma.mm,
-    'clear',
-    vmf.address,
-    vmf.address + PAGE_SIZE,
-  );
+  const end = vmf.address + PAGE_SIZE;
+  const range = yield* mmuNotifierInvalidateRangeStart(vma.mm, 'clear', vmf.address, end);
   const ptl = ptLockOf(slot);
   yield* lock(ptl);
   const same = tableStillThere(vmf.pmd, slot) && slotSameAfterCopy(vmf);

@@ -135,6 +135,15 @@ export function folioAddSwappedAnonRmap(
   vma.mm.rss.anon++;
 }
 
+/**
+ * Whether a page has no reference but those the caller knows of. Before 5.8 a page that one entry maps was taken for the
+ * writer's alone, whoever else had a reference. @linux wp_can_reuse_anon_folio
+ */
+export const noOtherReference = seam(
+  'rmap.noOtherReference',
+  (pfn: Pfn, own: number): boolean => machine.frames.refcount(pfn) <= own,
+);
+
 /** Whether a device may have the page that fork is about to share. Before 5.9 nobody asked. @linux page_needs_cow_for_dma */
 export const pinnedOnFork = seam(
   'rmap.pinnedOnFork',

@@ -1,7 +1,8 @@
 /** get_user_pages: what older kernels missed about forced writes, forks and pins. */
+import { machine } from '../../machine/current.ts';
 import { flagsAfterFault, gupMustUnshare } from '../mm/gup.ts';
 import { FOLL_WRITE, type FollFlags, foll } from '../mm/gup-flags.ts';
-import { pinnedOnFork } from '../mm/rmap.ts';
+import { noOtherReference, pinnedOnFork } from '../mm/rmap.ts';
 import { has, VM_WRITE } from '../mm/vm-flags.ts';
 import { override, type Patch } from '../seam.ts';
 
@@ -40,4 +41,18 @@ export const forkSharesPinned: Patch = {
   overrides: [override(pinnedOnFork, () => () => false)],
 };
 
-export const GUP_PATCHES: readonly Patch[] = [gupForgetsWrite, gupWithoutUnshare, forkSharesPinned];
+export const cowByMapcount: Patch = {
+  name: 'cow-by-mapcount',
+  title:
+    'a page that one entry maps is written in place, although somebody else has a reference and reads it',
+  reference: '17839856fd58, CVE-2020-29374',
+  versions: '<5.8',
+  overrides: [override(noOtherReference, () => (pfn) => machine.frames.mapcount(pfn) === 1)],
+};
+
+export const GUP_PATCHES: readonly Patch[] = [
+  gupForgetsWrite,
+  gupWithoutUnshare,
+  forkSharesPinned,
+  cowByMapcount,
+];

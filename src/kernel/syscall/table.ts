@@ -33,7 +33,11 @@ import { rows as read } from './read.ts';
 import { rows as readlink } from './readlink.ts';
 import type { SyscallRow } from './row.ts';
 import { rows as signal } from './signal.ts';
+
 import { rows as socket } from './socket.ts';
+
+import { rows as splice } from './splice.ts';
+
 import { rows as stat } from './stat.ts';
 import { rows as statfs } from './statfs.ts';
 import { rows as unlink } from './unlink.ts';
@@ -69,6 +73,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...processVmReadv,
   ...read,
   ...signal,
+  ...splice,
   ...userfaultfd,
   ...chmod,
   ...getdents,
