@@ -12,6 +12,7 @@ import { MOUNTS, PROC } from '../super.ts';
 import { type Opener, PseudoDirectory, PseudoFile, PseudoLink, type VfsNode } from '../vfs-node.ts';
 import { openClearRefs } from './clear-refs.ts';
 import { procMaps } from './maps.ts';
+import { openCmdline, openEnviron, openMem } from './mem.ts';
 import { openPagemap } from './pagemap.ts';
 import { procSmaps, procSmapsRollup } from './smaps.ts';
 import { procStat, procStatm } from './stat.ts';
@@ -22,27 +23,35 @@ type PidOpener = (target: Task, flags: number, path: string) => File | number;
 
 /** A text about an address space: that of the time of the open; nothing once it has ended. */
 function mmText(text: (mm: Mm) => string): PidOpener {
-  return (target, _flags, path) => {
-    const { mm } = target;
-    return seqFile(() => (mm === null || mm.users === 0 ? '' : text(mm)), path);
-  };
+  return (target, _flags, path) => mmFile(target.mm, text, path);
+}
+function mmFile(mm: Mm | null, text: (mm: Mm) => string, path: string): File {
+  return seqFile(() => (mm === null || mm.users === 0 ? '' : text(mm)), path);
+}
+/** A file that a process that has ended does not have any more. */
+function ofMm(open: (mm: Mm, flags: number, path: string) => File): PidOpener {
+  return ({ mm }, flags, path) => (mm === null ? -ESRCH : open(mm, flags, path));
 }
 function taskText(text: (target: Task) => string): PidOpener {
   return (target, _flags, path) => seqFile(() => text(target), path);
 }
 
 const FILES: Readonly<Record<string, PidOpener>> = {
-  clear_refs: (target, flags) => (target.mm === null ? -ESRCH : openClearRefs(target.mm, flags)),
+  clear_refs: ofMm(openClearRefs),
+  cmdline: (target, _flags, path) =>
+    target.mm === null ? seqFile(() => '', path) : openCmdline(target.mm, path),
   comm: taskText((target) => `${target.name.slice(0, 15)}\n`),
   ksm_merging_pages: mmText(procKsmMergingPages),
   ksm_stat: mmText(procKsmStat),
+  environ: ofMm((mm, _flags, path) => openEnviron(mm, path)),
   maps: mmText(procMaps),
+  mem: ofMm(openMem),
   mounts: taskText(() =>
     MOUNTS.map(([what, at, type]) => `${what} ${at} ${type} rw,relatime 0 0\n`).join(''),
   ),
-  pagemap: (target, flags) => (target.mm === null ? -ESRCH : openPagemap(target.mm, flags)),
+  pagemap: ofMm(openPagemap),
   smaps: mmText(procSmaps),
-  smaps_rollup: mmText(procSmapsRollup),
+  smaps_rollup: ofMm((mm, _flags, path) => mmFile(mm, procSmapsRollup, path)),
   stat: taskText(procStat),
   statm: taskText(procStatm),
   status: taskText(procStatus),
