@@ -25,6 +25,7 @@ import {
 import { doMprotect } from './mprotect.ts';
 import { doMremap, type MremapRequest } from './mremap.ts';
 import { doMunmap } from './munmap.ts';
+import { oomReapTaskMm } from './oom-kill.ts';
 
 const P = 4096;
 
@@ -149,6 +150,15 @@ describe('start', () => {
     advise(1, MADV_DONTNEED);
     expect(listener.heard).toEqual(['release']);
   });
+});
+
+test('the OOM reaper waits for no listener: what one refuses stays, and is tried again', () => {
+  const reap = (): boolean => k.run(oomReapTaskMm(mm()));
+  listener.refuses = true;
+  expect([reap(), k.slot(a)]).toEqual([false, 'present write dirty young']);
+  listener.refuses = false;
+  expect([reap(), k.slot(a)]).toEqual([true, 'none']);
+  expect(listener.heard).toEqual(['start unmap 0-4', 'end unmap 0-4']);
 });
 
 test('the end of the address space is a release, and nothing after it', () => {

@@ -25,6 +25,10 @@ import { FdTable } from '../fs/file.ts';
 import type { Mm } from './mm-types.ts';
 import { mmapReadUnlock } from './mmap-lock.ts';
 import { tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
+import {
+  mmuNotifierInvalidateRangeEnd,
+  mmuNotifierInvalidateRangeStartNonblock,
+} from './mmu-notifier.ts';
 import { markUnstable } from './oom-stable.ts';
 import { has, VM_HUGETLB, VM_PFNMAP, VM_SHARED, type VmFlags } from './vm-flags.ts';
 import { unmapPageRange } from './zap.ts';
@@ -150,24 +154,33 @@ function* oomReaper(mm: Mm): Steps<void> {
 
 /**
  * Zaps what only the victim has, or what a fault can bring back from elsewhere.
- * @returns false: mmap_lock is held for writing. Requires: no lock. @linux oom_reap_task_mm
+ * @returns false: mmap_lock is held for writing, or an MMU notifier would have to wait, which the reaper never does. Requires: no lock. @linux oom_reap_task_mm
  */
 export function* oomReapTaskMm(mm: Mm): Steps<boolean> {
   if (!(yield* tryLockRead(mm.mmapLock))) return false;
-  if (world.mms.has(mm)) yield* reapVmas(mm);
+  const done = !world.mms.has(mm) || (yield* reapVmas(mm));
   mmapReadUnlock(mm);
-  return true;
+  return done;
 }
 
-/** Requires: mmap_lock for reading. @linux __oom_reap_task_mm */
-function* reapVmas(mm: Mm): Steps<void> {
+/** @returns whether all of it was done. Requires: mmap_lock for reading. @linux __oom_reap_task_mm */
+function* reapVmas(mm: Mm): Steps<boolean> {
   if (sched.wants()) yield* access('unstable', cellOf(CELL_OOM, mm.id), WRITE);
   markUnstable(mm);
+  let done = true;
   for (const vma of mm.vmas) {
     if (has(vma.flags, (VM_HUGETLB | VM_PFNMAP) as VmFlags)) continue;
     if (vma.file !== null && has(vma.flags, VM_SHARED)) continue;
+    const { start, end } = vma;
+    const range = yield* mmuNotifierInvalidateRangeStartNonblock(mm, 'unmap', start, end);
+    if (typeof range === 'number') {
+      done = false;
+      continue;
+    }
     const tlb = tlbGatherMmu(mm);
-    yield* unmapPageRange(tlb, vma, vma.start, vma.end, { dropMarker: false });
+    yield* unmapPageRange(tlb, vma, start, end, { dropMarker: false, told: true });
+    yield* mmuNotifierInvalidateRangeEnd(range);
     yield* tlbFinishMmu(tlb);
   }
+  return done;
 }

@@ -60,6 +60,8 @@ export interface ZapDetails {
   readonly dropMarker: boolean;
   /** Also private copies of file pages; false only for hole punching. Default true. @linux even_cows */
   readonly evenCows?: boolean;
+  /** Whether the caller has told MMU notifiers. Default false. */
+  readonly told?: boolean;
   /** Free page tables that become empty (MADV_DONTNEED since 6.14). @linux reclaim_pt */
   readonly reclaimPt?: boolean;
 }
@@ -93,7 +95,8 @@ export function* unmapPageRange(
 ): Steps<void> {
   const { mm } = tlb;
   if (isVmHugetlb(vma)) return yield* zapHugetlbRange(tlb, vma, start, end, details);
-  const range = yield* mmuNotifierInvalidateRangeStart(mm, 'unmap', start, end);
+  const told = details.told === true;
+  const range = told ? null : yield* mmuNotifierInvalidateRangeStart(mm, 'unmap', start, end);
   tlb.walked(start, end);
   let address = skipMissing(mm, start, end);
   while (address < end) {
