@@ -1,14 +1,17 @@
 /** Verbs that ask which pages were used: `p = pagemap A[0]`, `clear_refs 4`. */
 import { clearRefs } from '../kernel/fs/proc/clear-refs.ts';
+import { sharedSwapSlot } from '../kernel/fs/proc/pagemap.ts';
+import type { Mm } from '../kernel/mm/mm-types.ts';
 import { lookupPte } from '../kernel/mm/pgtable.ts';
 import { softDirtyBit } from '../kernel/mm/soft-dirty.ts';
 import { has, VM_SOFTDIRTY } from '../kernel/mm/vm-flags.ts';
+import { type Pte, pteNone } from '../machine/pte.ts';
 import { pause } from '../sched/access.ts';
 import { READ } from '../sched/cell.ts';
 import { sched } from '../sched/current.ts';
 import type { Call } from './calls.ts';
 import { LitmusError } from './error.ts';
-import { pageFlags } from './page-state.ts';
+import { pageFlags, unseen } from './page-state.ts';
 import { atMost, ownRange, type Verb, type VerbContext, want } from './verb.ts';
 
 const PAGEMAP_USAGE = 'p = pagemap A[0]';
@@ -35,10 +38,17 @@ function compilePagemap(c: VerbContext): Call {
       vma?.peek();
       fresh = vma !== null && has(vma.flags, VM_SOFTDIRTY);
     }
-    const flags = pageFlags(pte, fresh);
+    const flags = swappedAway(mm, address, pte) ? 'swap' : pageFlags(pte, fresh);
     for (const p of run.promises) p.reported?.(task, address, flags);
     return flags;
   };
+}
+
+/** Whether pagemap shows a swap location where there is no entry: a proposal has it so. */
+function swappedAway(mm: Mm, address: number, pte: Pte | null): boolean {
+  if (pte !== null && !pteNone(pte)) return false;
+  const vma = unseen(() => mm.vmas.find(address));
+  return vma !== null && sharedSwapSlot(vma, address) !== 0;
 }
 
 /** A number written to /proc/self/clear_refs. */

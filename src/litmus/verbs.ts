@@ -46,6 +46,7 @@ import { PRIVILEGE_VERBS } from './verbs-privileges.ts';
 
 import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
+import { WATCH_VERBS } from './verbs-watch.ts';
 
 const MESSAGE_BYTES = 32;
 /** Beyond the categories, among the words after a range. */
@@ -90,6 +91,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   poll: { usage: USAGE.poll, compile: compilePoll },
   ...TRACKING_VERBS,
   ...PRIVILEGE_VERBS,
+  ...WATCH_VERBS,
   pagemap_scan: { usage: USAGE.pagemap_scan, compile: compilePagemapScan },
   mincore: { usage: MINCORE_USAGE, compile: compileMincore },
   mremap: { usage: MREMAP_USAGE, compile: compileMremap },

@@ -5,6 +5,7 @@ import { Lock, type LockClass } from '../../sched/lock.ts';
 import { CELL_INODE } from '../cells.ts';
 import { INODE_LOCK } from '../lock-classes.ts';
 import { AddressSpace } from '../mm/address-space.ts';
+import type { FileWatch } from '../mm/file-watch.ts';
 import type { Hstate } from '../mm/hugetlb.ts';
 import type { ResvMap } from '../mm/hugetlb-reserve.ts';
 import { SHM_MOUNT, type SuperBlock } from './super.ts';
@@ -27,6 +28,8 @@ export class Inode extends VfsNode {
   /** What stands for the size and the seals. */
   readonly sizeCell: Cell = sched.newCell(CELL_INODE);
   readonly punchCell: Cell = sched.newCell(CELL_INODE);
+  /** Who hears of writes to the file; null: nobody, as in every kernel. */
+  watch: FileWatch | null = null;
   private bytes = 0;
   /** F_SEAL_* bits. Protected by `lock` for changing. */
   private sealBits: number;

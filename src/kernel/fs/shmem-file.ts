@@ -26,6 +26,7 @@ import { PG_UPTODATE } from '../mm/address-space.ts';
 import { filemapGetFolio, peekFolio } from '../mm/filemap.ts';
 import { folioUnlock, folioUnlockPut } from '../mm/folio-lock.ts';
 import { isPoisoned } from '../mm/hwpoison.ts';
+import { beforeFileWrite } from '../mm/page-prot.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
 import {
   shmemAllocate,
@@ -132,7 +133,9 @@ function* writePage(
   chunk: number,
 ): Steps<number> {
   if (refusesWrite(inode, at + chunk)) return -EPERM;
-  const got = yield* shmemGetFolio(inode, Math.floor(at / PAGE_SIZE), 'write', null);
+  const index = Math.floor(at / PAGE_SIZE);
+  yield* beforeFileWrite(inode, index);
+  const got = yield* shmemGetFolio(inode, index, 'write', null);
   if (got.kind !== 'folio') return got.kind === 'error' ? -got.errno : -EPERM;
   if (isPoisoned(got.pfn)) {
     folioUnlockPut(got.pfn);

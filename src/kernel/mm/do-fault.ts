@@ -31,7 +31,7 @@ import { isPoisoned } from './hwpoison.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { stableAddressSpace } from './oom-stable.ts';
 import { allocPage } from './page-alloc.ts';
-import { maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
+import { fileAsksFirst, maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddFileRmap, folioAddNewAnonRmap, folioMarkDirty, linearPageIndex } from './rmap.ts';
@@ -63,7 +63,7 @@ export function* doFault(vmf: Fault): Steps<VmFault> {
   }
   const pfn = yield* faultPage(vmf, inode, index);
   if (typeof pfn !== 'number') return pfn.result;
-  if (flagged(vmf.flags, FAULT_FLAG_WRITE) && inode.mapping.disk !== null) {
+  if (flagged(vmf.flags, FAULT_FLAG_WRITE) && fileAsksFirst(inode)) {
     folioUnlock(pfn);
     if (!(yield* pageMkwrite(inode, index, pfn))) {
       putFolio(pfn);

@@ -17,6 +17,7 @@ import { filemapLockFolio, folioStillCached } from './filemap.ts';
 import { readaheadPages, readFolio, readPages } from './filemap-read.ts';
 import { folioLock, folioUnlock, folioUnlockPut } from './folio-lock.ts';
 import type { Vma } from './mm-types.ts';
+import { fileAsksFirst } from './page-prot.ts';
 import { ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import { folioMarkDirty } from './rmap.ts';
@@ -97,16 +98,19 @@ function readWindow(vma: Vma, index: number): readonly [number, number] {
  * @returns true with the folio locked; false when the page is no longer the file's, and the access starts again
  * Requires: a reference; no page-table lock. @linux filemap_page_mkwrite
  */
-export function* pageMkwrite(inode: Inode, index: number, pfn: Pfn): Steps<boolean> {
-  const invalidate = must(inode.mapping.invalidateLock, 'invalidate_lock');
-  yield* lockRead(invalidate);
-  yield* folioLock(pfn);
-  const same = folioStillCached(inode.mapping, index, pfn) && stillInFile(inode, index);
-  if (same) folioMarkDirty(pfn);
-  else folioUnlock(pfn);
-  unlockRead(invalidate);
-  return same;
-}
+export const pageMkwrite = seam(
+  'filemap.pageMkwrite',
+  function* (inode: Inode, index: number, pfn: Pfn): Steps<boolean> {
+    const invalidate = must(inode.mapping.invalidateLock, 'invalidate_lock');
+    yield* lockRead(invalidate);
+    yield* folioLock(pfn);
+    const same = folioStillCached(inode.mapping, index, pfn) && stillInFile(inode, index);
+    if (same) folioMarkDirty(pfn);
+    else folioUnlock(pfn);
+    unlockRead(invalidate);
+    return same;
+  },
+);
 
 /** Under the page-table lock again: is it still the entry whose file was asked? */
 export const slotSameAfterMkwrite: Seam<(vmf: Fault) => boolean> = seam(
@@ -144,6 +148,12 @@ export function* wpPageShared(
 export function inodeToAsk(vma: Vma): Inode | null {
   const inode = vma.file?.inode ?? null;
   return inode === null || inode.mapping.disk === null ? null : inode;
+}
+
+/** The inode that wants to be asked before a page of a mapping is written, or null. */
+export function inodeToTell(vma: Vma): Inode | null {
+  const inode = vma.file?.inode ?? null;
+  return inode !== null && fileAsksFirst(inode) ? inode : null;
 }
 
 /** Drops a reference that a fault took. */

@@ -44,7 +44,7 @@ import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
 import { seam } from '../seam.ts';
 import { doFault } from './do-fault.ts';
 import { doSwapPage } from './do-swap-page.ts';
-import { inodeToAsk, wpPageShared } from './filemap-fault.ts';
+import { inodeToTell, wpPageShared } from './filemap-fault.ts';
 import { folioCouldLock } from './folio-lock.ts';
 import { handleHugePmd } from './huge-memory.ts';
 import { mappedByAlone } from './huge-split.ts';
@@ -273,7 +273,7 @@ function* doWpPage(vmf: Fault): Steps<VmFault> {
   const old = ptePfn(vmf.orig);
   if (has(vma.flags, (VM_SHARED | VM_MAYSHARE) as VmFlags)) {
     // Somebody wanted to hear of the first write, and now has. @linux wp_page_shared
-    const asks = unshare ? null : inodeToAsk(vma);
+    const asks = unshare ? null : inodeToTell(vma);
     if (asks !== null) return yield* wpPageShared(vmf, asks, wpPageReuse);
     if (!unshare) {
       folioMarkDirty(old);

@@ -8,6 +8,8 @@ import {
   withFlags,
   withoutFlags,
 } from '../../machine/pte.ts';
+import type { Steps } from '../../sched/op.ts';
+import type { Inode } from '../fs/inode.ts';
 import { seam } from '../seam.ts';
 import type { Vma } from './mm-types.ts';
 import { tracksSoftDirty } from './soft-dirty.ts';
@@ -40,8 +42,20 @@ export function vmPageProtWrite(vma: Vma): number {
 /** Whether the file behind a mapping has to know of first writes, so that it can write pages back. @linux vma_needs_dirty_tracking */
 function tracksDirty({ file }: Vma): boolean {
   const inode = file?.inode ?? null;
-  return inode !== null && inode.mapping.disk !== null;
+  return inode !== null && fileAsksFirst(inode);
 }
+
+/** Whether a file wants to be asked before a page of it is written through a mapping. @linux vm_ops->page_mkwrite */
+export const fileAsksFirst = seam(
+  'filemap.asksFirst',
+  (inode: Inode): boolean => inode.mapping.disk !== null,
+);
+
+/** What a write(2) waits for before it changes a page of shared memory: nothing. */
+export const beforeFileWrite = seam(
+  'shmem.beforeFileWrite',
+  function* (_inode: Inode, _index: number): Steps<void> {},
+);
 
 /** Whether first writes to shared memory are reported or noted. Before 6.2 userfaultfd's were not among them. */
 export const wantsWritenotify = seam(

@@ -31,6 +31,7 @@ import { mremapFlushLate, mremapOneVma } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 import { oomReaperRefault } from './oom.ts';
 import { noPagemapScan, scanLosesDirty } from './pagemap-scan.ts';
+import { PROPOSALS } from './proposals.ts';
 import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 import { releaseKeepsGupGoing } from './release-keeps-gup-going.ts';
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
@@ -98,6 +99,7 @@ export const PATCHES: readonly Patch[] = [
   ...SOFT_DIRTY_PATCHES,
   ...THP_PATCHES,
   ...UFFD_WP_PATCHES,
+  ...PROPOSALS,
 ];
 
 /** Patches that stand for an option of the kernel's build, which no version decides. */

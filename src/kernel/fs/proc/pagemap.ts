@@ -110,6 +110,12 @@ function* hugeWords(
   unlock(ptLockOf(slot));
 }
 
+/** The slot on the swap device that pagemap shows for an empty entry of shared memory; 0, as in every kernel: none. */
+export const sharedSwapSlot = seam(
+  'pagemap.sharedSwapSlot',
+  (_vma: Vma, _address: Vaddr): number => 0,
+);
+
 /** One word. Requires: mmap_lock for reading and the page-table lock. @linux pte_to_pagemap_entry */
 function wordOf(mm: Mm, address: Vaddr, pte: Pte, showPfn: boolean): bigint {
   const vma = vmaLookup(mm, address);
@@ -117,8 +123,11 @@ function wordOf(mm: Mm, address: Vaddr, pte: Pte, showPfn: boolean): bigint {
   const dirty = has(vma.flags, VM_SOFTDIRTY) || pteSoftDirty(pte) ? PM_SOFT_DIRTY : 0n;
   const protectedBit = pteUffdWpAny(pte) ? PM_UFFD_WP : 0n;
   switch (pteKind(pte)) {
-    case 'none':
-      return dirty;
+    case 'none': {
+      const slot = sharedSwapSlot(vma, address);
+      if (slot === 0) return dirty;
+      return dirty | PM_SWAP | PM_FILE | (showPfn ? BigInt(slot) << SWP_TYPE_BITS : 0n);
+    }
     case 'present':
       return dirty | protectedBit | PM_PRESENT | presentWord(pte, showPfn);
     case 'swap':
