@@ -63,7 +63,6 @@ const MAX_STRANDS = 14;
 const LATER_PROMISES: readonly string[] = [
   'mode',
   'fork',
-  'data',
   'zap',
   'tlb',
   'notify',

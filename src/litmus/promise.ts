@@ -27,9 +27,9 @@ import { ptePeek } from './page-state.ts';
 import { PAGE } from './scope.ts';
 import { BrokenRule, type RunState } from './state.ts';
 
-/** Promises about what a page slot remembers; `soft-dirty` has a watcher of its own. */
+/** Promises about what a page slot remembers; `soft-dirty` and `data` have watchers of their own. */
 type SlotPromise = 'wp' | 'guard' | 'poison';
-export type PromiseName = SlotPromise | 'soft-dirty';
+export type PromiseName = SlotPromise | 'soft-dirty' | 'data';
 export type Access = 'read' | 'wrote';
 
 interface PromiseKind {
@@ -46,8 +46,8 @@ export interface Watcher {
   arm(task: Task, start: number, length: number): void;
   /** A call that may lift it for the range begins (1) or ends (-1). */
   lift(task: Task, start: number, length: number, delta: 1 | -1): void;
-  /** An access has been done. @throws BrokenRule */
-  accessed(task: Task, address: number, how: Access): void;
+  /** An access to a word has been done. @throws BrokenRule */
+  accessed(task: Task, address: number, how: Access, value: number): void;
   /** clear_refs begins or ends. */
   clearing?(delta: 1 | -1): void;
   /** pagemap has said something of a page. @throws BrokenRule */
@@ -55,7 +55,7 @@ export interface Watcher {
 }
 
 /** Every promise there is. */
-export const PROMISES: readonly PromiseName[] = ['wp', 'guard', 'poison', 'soft-dirty'];
+export const PROMISES: readonly PromiseName[] = ['wp', 'guard', 'poison', 'soft-dirty', 'data'];
 
 const KINDS: Readonly<Record<SlotPromise, PromiseKind>> = {
   wp: {

@@ -17,6 +17,7 @@ import { spawnFailures } from './fail.ts';
 import { checkAll, checkStep, teardown } from './integrity.ts';
 import { lostWake } from './lost-wake.ts';
 import { PagePromise } from './promise.ts';
+import { DataPromise } from './promise-data.ts';
 import { SoftDirtyPromise } from './promise-soft-dirty.ts';
 import { BrokenRule, RunState } from './state.ts';
 import { type Code, showValue } from './statements.ts';
@@ -106,9 +107,9 @@ function setUp(compiled: CompiledTest): RunState {
   const run = new RunState(world, main, scope.slots);
   const place = (address: number): string => scope.placeName(address);
   for (const name of compiled.promises) {
-    run.promises.push(
-      name === 'soft-dirty' ? new SoftDirtyPromise(place) : new PagePromise(name, place),
-    );
+    if (name === 'data') run.promises.push(new DataPromise(place));
+    else if (name === 'soft-dirty') run.promises.push(new SoftDirtyPromise(place));
+    else run.promises.push(new PagePromise(name, place));
   }
   makeProcesses(run, compiled);
   for (const { code, pos, process } of compiled.setup) {

@@ -15,6 +15,7 @@ import { withLifting } from './lifting.ts';
 import { compileMap } from './map.ts';
 import { evalOf, looksLikePlace, rangeOf } from './operands.ts';
 import { showCond, showStatement } from './print.ts';
+import { contentEffect, DataPromise } from './promise-data.ts';
 import { childName, type Scope, type Strand } from './scope.ts';
 import type { RunState } from './state.ts';
 import { showMessage, type Value } from './values.ts';
@@ -133,7 +134,7 @@ export class Compiler {
       const value: Operand = { kind: 'word', name: s.verb, plus: 0, pos: s.pos };
       return this.#set({ kind: 'set', into: s.into, value, pos: s.pos }, strand);
     }
-    const call = this.#verb(s, strand);
+    const call = this.#telling(s, strand, this.#verb(s, strand));
     const slot = s.into === null ? null : this.scope.slotToWrite(strand, s.into);
     const text = showStatement({ ...s, into: null, block: null });
     const { scope } = this;
@@ -147,6 +148,24 @@ export class Compiler {
         sched.note(() => `${s.into ?? text} = ${showValue(scope, value)}`);
       }
       return killed(task) ? 'killed' : 'on';
+    };
+  }
+
+  /** Tells the watcher of contents of a call that may change them. */
+  #telling(s: Statement & { readonly kind: 'call' }, strand: Strand, call: Call): Call {
+    const effect = contentEffect(s);
+    if (effect === 'none' || s.verb === 'fork') return call;
+    const [first] = s.operands;
+    const drops = effect === 'drops' && first !== undefined && looksLikePlace(this.scope, first);
+    const range = drops ? rangeOf(this.scope, strand, first) : null;
+    return function* (run, task) {
+      const watcher = dataPromise(run);
+      if (watcher === null) return yield* call(run, task);
+      const since = watcher.upset();
+      const value = yield* call(run, task);
+      const done = range !== null && value === 0;
+      watcher.calm(task, since, done ? [range.start(run), range.length(run)] : null);
+      return value;
     };
   }
 
@@ -189,8 +208,11 @@ export class Compiler {
     const code = this.block(s.block, child);
     const { spawnChild } = this;
     return function* (run, task) {
+      const watcher = dataPromise(run);
+      const since = watcher?.changesSoFar ?? 0;
       const made = yield* forkTask(task, { name, hart: child.index, owner: child.index });
       if (typeof made === 'number') return resultOf(made);
+      watcher?.forked(task.mmOrDie, made.mmOrDie, since);
       spawnChild(run, child, made, code);
       return made.tid;
     };
@@ -216,6 +238,10 @@ function isNegativeCall(
     scope.slotToRead(strand, value.name, value.pos) === null &&
     hasSyscall(value.name)
   );
+}
+
+function dataPromise(run: RunState): DataPromise | null {
+  return run.promises.find((p) => p instanceof DataPromise) ?? null;
 }
 
 function isRegister(scope: Scope, name: string): boolean {

@@ -75,7 +75,7 @@ export function compileGuestLoad(c: VerbContext, usage: string): Call {
     const { vcpu, gfn, offset, address } = guestPlace(run, index, start(run));
     const got = yield* guestLoad(vcpu, gfn, offset);
     if (got < 0) return resultOf(got);
-    for (const p of run.promises) p.accessed(task, address, 'read');
+    for (const p of run.promises) p.accessed(task, address, 'read', got | 0);
     return got | 0;
   };
 }
@@ -89,7 +89,7 @@ export function compileGuestStore(c: VerbContext, usage: string): Call {
     const { vcpu, gfn, offset, address } = guestPlace(run, index, start(run));
     const error = yield* guestStore(vcpu, gfn, offset, value(run));
     if (error < 0) return resultOf(error);
-    for (const p of run.promises) p.accessed(task, address, 'wrote');
+    for (const p of run.promises) p.accessed(task, address, 'wrote', value(run) | 0);
     return 0;
   };
 }

@@ -107,7 +107,7 @@ function compileLoad(c: VerbContext): Call {
     const address = start(run);
     const got = yield* userLoad(task, address, 4);
     if (typeof got !== 'number') return got.signal;
-    for (const p of run.promises) p.accessed(task, address, 'read');
+    for (const p of run.promises) p.accessed(task, address, 'read', got | 0);
     return got | 0;
   };
 }
@@ -121,7 +121,7 @@ function compileStore(c: VerbContext): Call {
     const address = start(run);
     const signal = yield* userStore(task, address, 4, value(run));
     if (signal !== null) return signal.signal;
-    for (const p of run.promises) p.accessed(task, address, 'wrote');
+    for (const p of run.promises) p.accessed(task, address, 'wrote', value(run) | 0);
     return 0;
   };
 }
