@@ -37,6 +37,8 @@ export class World {
   readonly sched: Sched;
   readonly overrides: Overrides | null;
   readonly rcu: Rcu = new Rcu(CELL_RCU);
+  /** Walks over page tables with interrupts off that are under way. */
+  locklessWalks = 0;
   readonly tasks: Task[] = [];
   readonly mms: Set<Mm> = new Set();
   /** Page-table locks by table number. */

@@ -27,7 +27,6 @@ import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EFAULT } from '../../uapi/errno.ts';
-import { world } from '../current.ts';
 import { seam } from '../seam.ts';
 import { getUserPagesUnlocked, gupMustUnshare, ownerOf } from './gup.ts';
 import {
@@ -40,6 +39,7 @@ import {
   withFoll,
 } from './gup-flags.ts';
 import { gupPutFolio, tryGrabFolio } from './gup-pin.ts';
+import { beginLocklessWalk, endLocklessWalk } from './lockless-walk.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { pageInPmd, pmdSlot, pteSlotIn } from './pgtable.ts';
 
@@ -90,13 +90,13 @@ function* gupFast(mm: Mm, start: Vaddr, end: Vaddr, flags: FollFlags): Steps<Pfn
     if (seq % 2 === 1) return [];
   }
   const pages: Pfn[] = [];
-  world.rcu.readLock();
+  beginLocklessWalk();
   for (let address = start; address < end; address += PAGE_SIZE) {
     const pfn = yield* gupFastPte(mm, address, flags);
     if (pfn === 0) break;
     pages.push(pfn);
   }
-  world.rcu.readUnlock();
+  endLocklessWalk();
   if (!pins || pages.length === 0) return pages;
   if (sched.wants()) yield* access('read write_protect_seq', mm.writeProtectCell, READ);
   if (noForkMeanwhile(mm, seq)) return pages;

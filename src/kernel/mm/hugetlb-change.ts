@@ -73,7 +73,7 @@ export function* hugetlbChangeProtection(
     }
     const ptl = ptLockOf(slot);
     yield* lock(ptl);
-    if (hugePmdUnshare(vma, address)) {
+    if (yield* hugePmdUnshare(vma, address)) {
       unlock(ptl);
       flushShared(mm, address);
       changed += pudSize() / h.size;
@@ -156,7 +156,7 @@ export function* unshareLocked(vma: Vma, from: Vaddr, to: Vaddr): Steps<void> {
     if (slot < 0) continue;
     const ptl = ptLockOf(slot);
     yield* lock(ptl);
-    const given = hugePmdUnshare(vma, address);
+    const given = yield* hugePmdUnshare(vma, address);
     unlock(ptl);
     if (given) flushShared(vma.mm, address);
   }

@@ -198,7 +198,7 @@ export function* moveHugetlbPageTables(move: HugetlbMove): Steps<number> {
     const span = (Math.floor(address / pudSize()) + 1) * pudSize();
     const ptl = ptLockOf(source);
     yield* lock(ptl);
-    const shared = hugePmdUnshare(old, address);
+    const shared = yield* hugePmdUnshare(old, address);
     unlock(ptl);
     if (shared) {
       flushShared(mm, address);

@@ -16,6 +16,7 @@ import { CELL_HUGETLB } from '../cells.ts';
 import { world } from '../current.ts';
 import { type Seam, seam } from '../seam.ts';
 import { hugetlbMapping, isVmHugetlb } from './hugetlb-vma.ts';
+import { walkersHaveLeft } from './lockless-walk.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { allocPmd, allocPud, pmdSlot, ptLockOf, pudSize, pudSlot } from './pgtable.ts';
 import { flushNow } from './tlb.ts';
@@ -148,14 +149,16 @@ function linkTable(mm: Mm, address: Vaddr, table: number): void {
  * @returns whether there was one: then the caller flushes the whole span
  * Requires: the hugetlb lock of the VMA and the i_mmap lock of its file, both for writing. @linux huge_pmd_unshare
  */
-export function hugePmdUnshare(vma: Vma, address: Vaddr): boolean {
+export function* hugePmdUnshare(vma: Vma, address: Vaddr): Steps<boolean> {
   const { mm } = vma;
   const pud = pudSlot(mm, address);
   const word = pud < 0 ? PTE_NONE : getPte(pud);
   if (!pteIsTable(word) || pmdSharers(pteTable(word)) === 0) return false;
   assertHeldWrite(hugetlbMapping(vma).iMmapLock);
-  addPmdSharer(pteTable(word), -1);
   setPte(pud, PTE_NONE);
+  // Only then may the others take the table for theirs alone.
+  yield* walkersHaveLeft();
+  addPmdSharer(pteTable(word), -1);
   mm.tables--;
   return true;
 }

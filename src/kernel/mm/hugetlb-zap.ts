@@ -91,7 +91,7 @@ function* unmapIn(
     }
     const ptl = ptLockOf(slot);
     yield* lock(ptl);
-    if (hugePmdUnshare(vma, address)) {
+    if (yield* hugePmdUnshare(vma, address)) {
       unlock(ptl);
       // Others go on using what is in it: it must be gone from here before they are let in.
       flushShared(mm, address);

@@ -2,6 +2,7 @@
 import { machine } from '../../machine/current.ts';
 import { flagsAfterFault, gupMustUnshare } from '../mm/gup.ts';
 import { FOLL_WRITE, type FollFlags, foll } from '../mm/gup-flags.ts';
+import { walkersHaveLeft } from '../mm/lockless-walk.ts';
 import { noOtherReference, pinnedOnFork } from '../mm/rmap.ts';
 import { has, VM_WRITE } from '../mm/vm-flags.ts';
 import { override, type Patch } from '../seam.ts';
@@ -50,9 +51,28 @@ export const cowByMapcount: Patch = {
   overrides: [override(noOtherReference, () => (pfn) => machine.frames.mapcount(pfn) === 1)],
 };
 
+export const unshareIgnoresWalkers: Patch = {
+  name: 'unshare-ignores-walkers',
+  title:
+    'a shared table of huge pages is given up while GUP-fast is in it, which then pins what others put there',
+  reference: '1013af4f585f, CVE-2025-38085',
+  versions: '<6.16',
+  fixedIn: ['6.12.35'],
+  overrides: [
+    override(
+      walkersHaveLeft,
+      () =>
+        function* () {
+          return true;
+        },
+    ),
+  ],
+};
+
 export const GUP_PATCHES: readonly Patch[] = [
   gupForgetsWrite,
   gupWithoutUnshare,
   forkSharesPinned,
   cowByMapcount,
+  unshareIgnoresWalkers,
 ];
