@@ -121,6 +121,17 @@ test('MADV_PAGEOUT unmaps dirty pages and drops clean ones; MADV_DONTNEED only u
   expect([k.load(0), k.load(1)]).toEqual([1, 3]);
 });
 
+test('locked memory that could map a page and does not is no obstacle to MADV_PAGEOUT', () => {
+  fill(1);
+  k.mapFile(fd, 0, 1, MAP_SHARED);
+  k.mapFile(fd, 1, 1, MAP_SHARED);
+  expect([k.call('mlock2', A, P, 1), k.load(1)]).toEqual([0, 1]);
+  expect([k.advise(1, 1, 21), k.slot(1), cache(1)]).toEqual([0, 'none', '.']);
+  k.load(0);
+  k.load(1);
+  expect([k.advise(1, 1, 21), k.slot(1), cache(1)]).toEqual([0, 'present young', 'c']);
+});
+
 test('beyond the end: SIGBUS, private copies too; what was stored behind the end never comes to light', () => {
   fill(3);
   k.mapFile(fd, 0, 3, MAP_SHARED);

@@ -184,8 +184,7 @@ export function* walkFolioPlaces(pfn: Pfn, visit: OnePlace): Steps<void> {
   yield* lockRead(rmapLock);
   const places = mapping === undefined ? rmapPlaces(pfn) : rmapFilePlaces(pfn, mapping);
   for (const place of places) {
-    if (has(place.vma.flags, VM_LOCKED)) break;
-    yield* unmapPlace(pfn, place, visit);
+    if (yield* unmapPlace(pfn, place, visit)) break;
   }
   unlockRead(rmapLock);
 }
@@ -211,23 +210,31 @@ function discardLazyfree(pfn: Pfn, { vma, address }: RmapPlace, slot: number): v
   frames.put(pfn, world.owner());
 }
 
-/** Nothing keeps the address space from ending meanwhile: RCU keeps its tables. */
+/**
+ * Nothing keeps the address space from ending meanwhile: RCU keeps its tables.
+ * @returns whether locked memory maps the folio here: it stays. Locked memory that could map it and does not is no obstacle.
+ */
 function* unmapPlace(
   pfn: Pfn,
   place: RmapPlace,
   unmap: (pfn: Pfn, place: RmapPlace, slot: number) => void,
-): Steps<void> {
+): Steps<boolean> {
   const { mm } = place.vma;
   const { address } = place;
   const range = yield* mmuNotifierInvalidateRangeStart(mm, 'clear', address, address + PAGE_SIZE);
   world.rcu.readLock();
   const slot = yield* pteOffsetMapLock(mm, address);
+  let locked = false;
   if (slot >= 0) {
-    unmap(pfn, place, slot);
+    const pte = getPte(slot);
+    const maps = ptePresent(pte) && !pteSpecial(pte) && ptePfn(pte) === pfn;
+    locked = maps && has(place.vma.flags, VM_LOCKED);
+    if (!locked) unmap(pfn, place, slot);
     unlock(ptLockOf(slot));
   }
   world.rcu.readUnlock();
   yield* mmuNotifierInvalidateRangeEnd(range);
+  return locked;
 }
 
 /** A page of a file: the slot becomes empty, or remembers write protection. Requires: the page-table lock. */
