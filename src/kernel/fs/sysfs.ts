@@ -6,6 +6,7 @@ import { world } from '../current.ts';
 import { KSM_SETTINGS, KSM_STORES } from '../mm/ksmd.ts';
 import type { ThpEnabled, ThpSettings, ThpShmem } from '../mm/thp-settings.ts';
 import type { Store } from './bytes-file.ts';
+import { SYSCTL_STORES, SYSCTLS } from './sysctl.ts';
 import { HUGETLB_SETTINGS, HUGETLB_STORES } from './sysfs-hugetlb.ts';
 
 const THP = '/sys/kernel/mm/transparent_hugepage';
@@ -39,10 +40,7 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
   ),
   ...HUGETLB_SETTINGS,
   ...KSM_SETTINGS,
-  '/proc/sys/vm/unprivileged_userfaultfd': () => `${world.sysctl.unprivilegedUserfaultfd}`,
-  '/proc/sys/vm/overcommit_memory': () => `${world.sysctl.overcommitMemory}`,
-  '/proc/sys/vm/max_map_count': () => `${world.sysctl.maxMapCount}`,
-  '/proc/sys/vm/mmap_min_addr': () => `${world.sysctl.mmapMinAddr}`,
+  ...SYSCTLS,
   '/proc/sys/vm/overcommit_ratio': () => '50',
   '/proc/sys/vm/swappiness': () => '60',
   '/proc/swaps': () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority',
@@ -57,12 +55,7 @@ export const STORES: Readonly<Record<string, Store>> = {
     choose(['0', '1'], text, (word) => ({ useZeroPage: word === '1' })),
   ...HUGETLB_STORES,
   ...KSM_STORES,
-  '/proc/sys/vm/unprivileged_userfaultfd': (text) => {
-    const word = text.trim();
-    if (word !== '0' && word !== '1') return -EINVAL;
-    world.sysctl.unprivilegedUserfaultfd = Number(word);
-    return 0;
-  },
+  ...SYSCTL_STORES,
 };
 
 /** All words, the chosen one in brackets. */

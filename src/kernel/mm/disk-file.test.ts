@@ -252,3 +252,25 @@ test('the invariant notices a page whose change nobody knows of', () => {
   expect(k.census()).toMatch(/page 0 of file \d+ differs from what the disk has/);
   frames.write(must(pfn, 'page'), 3, Uint8Array.of(0));
 });
+
+test('drop_caches takes clean pages that nobody maps; sysctls keep to their bounds', () => {
+  fill(3);
+  k.read(fd, 3 * P, 0);
+  k.mapFile(fd, 0, 1, MAP_SHARED);
+  k.load(0);
+  k.write(fd, [9], P);
+  const set = (name: string, text: string): number | string => {
+    const file = Number(k.open(`/proc/sys/vm/${name}`, O_RDWR));
+    const result = k.call('write', file, k.text(text), text.length);
+    k.call('close', file);
+    return result;
+  };
+  expect([set('drop_caches', '1\n'), cache(3), set('drop_caches', '0')]).toEqual([
+    2,
+    'cD.',
+    'EINVAL',
+  ]);
+  expect([set('max_map_count', '99'), k.cat('/proc/sys/vm/max_map_count')]).toEqual([2, '99\n']);
+  expect([set('overcommit_memory', '3'), set('max_map_count', 'x')]).toEqual(['EINVAL', 'EINVAL']);
+  expect([k.call('truncate', k.text('/f'), P), k.stat('/f')]).toEqual([0, `100644 1 ${P}`]);
+});

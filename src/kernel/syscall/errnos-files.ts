@@ -175,6 +175,17 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
       format: ['ENOEXEC', 'no static riscv64 executable'],
     },
   ],
+  [
+    'truncate',
+    {
+      length: ['EINVAL', 'the length is negative'],
+      ...WALK,
+      isDir: ['EISDIR', 'the path names a directory'],
+      access: ['EACCES', 'the file may not be written'],
+      kind: ['EINVAL', 'the path names no regular file'],
+      sealed: ['EPERM', 'a seal forbids the new size'],
+    },
+  ],
   ['fstatfs', { open: OPEN_FD, buffer: BAD_POINTER }],
 ];
 

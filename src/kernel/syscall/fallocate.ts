@@ -1,17 +1,22 @@
-/** fallocate(2) and ftruncate(2). */
+/** fallocate(2), ftruncate(2) and truncate(2). */
 import type { Steps } from '../../sched/op.ts';
+import { EINVAL } from '../../uapi/errno.ts';
 import {
+  AT_FDCWD,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   O_ACCMODE,
   O_RDONLY,
+  O_WRONLY,
 } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
 import { fail } from '../errno-row.ts';
 import { fget, fput } from '../fs/file.ts';
+import { openFile } from '../fs/open.ts';
 import { FALLOCATE_ERRORS, FTRUNCATE_ERRORS, MAX_LFS_FILESIZE } from '../fs/shmem-file.ts';
 import { doTruncate, vfsFallocate } from '../fs/truncate.ts';
-import { fd, flags, length, number } from './params.ts';
+import { fd, flags, length, number, string } from './params.ts';
+import { readPath } from './path.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 function* sysFtruncate(task: Task, args: SysArgs): Steps<number> {
@@ -23,6 +28,18 @@ function* sysFtruncate(task: Task, args: SysArgs): Steps<number> {
   if (inode === null || (file.flags & O_ACCMODE) === O_RDONLY) return fail(FTRUNCATE_ERRORS.kind);
   fget(file);
   const result = yield* doTruncate(inode, size);
+  yield* fput(task, file);
+  return result;
+}
+
+function* sysTruncate(task: Task, args: SysArgs): Steps<number> {
+  const [pointer = 0, size = 0] = args;
+  if (size < 0) return -EINVAL;
+  const path = yield* readPath(task, pointer);
+  if (typeof path === 'number') return path;
+  const file = yield* openFile(task, AT_FDCWD, path, O_WRONLY, 0);
+  if (typeof file === 'number') return file;
+  const result = file.inode === null ? -EINVAL : yield* doTruncate(file.inode, size);
   yield* fput(task, file);
   return result;
 }
@@ -52,7 +69,15 @@ export const rows: readonly SyscallRow[] = [
     params: [fd('fd'), length('length')],
     handler: sysFtruncate,
     supports: [],
-    gap: 'Only memfds are there to be truncated.',
+    gap: '',
+  },
+  {
+    nr: 45,
+    name: 'truncate',
+    params: [string('path'), length('length')],
+    handler: sysTruncate,
+    supports: [],
+    gap: '',
   },
   {
     nr: 47,
@@ -65,6 +90,6 @@ export const rows: readonly SyscallRow[] = [
     ],
     handler: sysFallocate,
     supports: ['FALLOC_FL_KEEP_SIZE', 'FALLOC_FL_PUNCH_HOLE'],
-    gap: 'Only memfds are there; what a failing allocation has made stays.',
+    gap: 'Other modes are EOPNOTSUPP, on a disk too; what a failing allocation has made stays.',
   },
 ];
