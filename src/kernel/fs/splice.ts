@@ -11,13 +11,14 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Pfn } from '../../machine/pte.ts';
 import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EFAULT } from '../../uapi/errno.ts';
-import type { Task } from '../core/task.ts';
+import { EFAULT, EINVAL } from '../../uapi/errno.ts';
+import { SCRATCH_BASE, type Task } from '../core/task.ts';
 import { getUserPagesFast } from '../mm/gup-fast.ts';
 import { FOLL_GET } from '../mm/gup-flags.ts';
 import { copyToUserPartly } from '../mm/user-access.ts';
 import type { File } from './file.ts';
 import {
+  bufferBytes,
   type Pipe,
   type PipeBuffer,
   pipeRoom,
@@ -214,4 +215,55 @@ export function* fileToPipe(
   pipe.waiters.wakeAll();
   unlock(pipe.lock);
   return done > 0 ? done : failed;
+}
+
+/**
+ * What a pipe holds into a file, as one write.
+ * @param offset null: where the file stands
+ * @returns bytes, 0 at the end, or a negative errno. @linux iter_file_splice_write
+ */
+export function* pipeToFile(
+  task: Task,
+  pipe: Pipe,
+  file: File,
+  offset: number | null,
+  length: number,
+  nonblock: boolean,
+): Steps<number> {
+  const { write, writeFrom } = file.ops;
+  const ready = yield* untilReadable(pipe, nonblock);
+  if (ready <= 0) return ready;
+  const bytes = peekBytes(pipe, length);
+  let done = -EINVAL;
+  if (writeFrom !== undefined) {
+    // Files copy from an address: for the length of the write the bytes lie in the task's window.
+    const { scratch } = task;
+    task.scratch = bytes;
+    done = yield* writeFrom(task, file, SCRATCH_BASE, bytes.length, offset);
+    task.scratch = scratch;
+  } else if (write !== undefined) {
+    done = yield* write(task, file, bytes, offset);
+  }
+  if (done > 0) takeBytes(pipe, done);
+  pipe.waiters.wakeAll();
+  unlock(pipe.lock);
+  return done;
+}
+
+/** Requires: the pipe's lock. */
+function peekBytes(pipe: Pipe, length: number): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for (const buffer of pipe.buffers) {
+    const part = bufferBytes(buffer, length - size);
+    parts.push(part);
+    size += part.length;
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

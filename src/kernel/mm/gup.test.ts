@@ -1,12 +1,13 @@
 // Pages for the kernel's own use: what a walk over user memory may take, and what pins keep from happening.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { KernelWorld } from '../../../test/kernel-world.ts';
-import { GUP_PIN_COUNTING_BIAS, ZERO_PFN } from '../../machine/frames.ts';
+import { KernelWorld, RW } from '../../../test/kernel-world.ts';
+import { GUP_PIN_COUNTING_BIAS, PG_DIRTY, ZERO_PFN } from '../../machine/frames.ts';
 import { mkMarker, type Pfn, PTE_MARKER_POISONED, ptePfn } from '../../machine/pte.ts';
 import { setPte } from '../../machine/tables.ts';
 import { EFAULT, EHWPOISON } from '../../uapi/errno.ts';
 import {
   MADV_GUARD_INSTALL,
+  MADV_PAGEOUT,
   MAP_ANONYMOUS,
   MAP_SHARED,
   PROT_NONE,
@@ -15,6 +16,7 @@ import {
 } from '../../uapi/mman.ts';
 import { peekPte } from '../check/page-tables.ts';
 import type { Task } from '../core/task.ts';
+import { enterWorld } from '../current.ts';
 import { readRemoteVm, writeRemoteVm } from './access-remote-vm.ts';
 import { getUserPagesUnlocked } from './gup.ts';
 import { getUserPagesFast } from './gup-fast.ts';
@@ -28,8 +30,9 @@ import {
   type FollFlags,
   withFoll,
 } from './gup-flags.ts';
-import { folioMaybeDmaPinned, unpinUserPages } from './gup-pin.ts';
+import { folioMaybeDmaPinned, unpinUserPages, unpinUserPagesDirtyLock } from './gup-pin.ts';
 import { doMadvise } from './madvise.ts';
+import { migrateAddress } from './migrate.ts';
 import { doMmap } from './mmap.ts';
 import { doMprotect } from './mprotect.ts';
 import { allocPte } from './pgtable.ts';
@@ -171,6 +174,33 @@ describe('a pin', () => {
     const pages = gup(a, 1, withFoll(FOLL_PIN, FOLL_LONGTERM));
     expect([pages, pfn(a) === ZERO_PFN]).toEqual([[pfn(a)], false]);
     unpin(pages);
+  });
+
+  test('keeps the page where it is: neither reclaim nor migration takes it', () => {
+    const world = new KernelWorld({ swapPages: 8 });
+    const b = world.map(1);
+    world.store(b, 1);
+    const mm = world.task.mmOrDie;
+    const pages = world.run(getUserPagesUnlocked(mm, b, 1, WRITE_PIN));
+    expect(world.run(doMadvise(mm, b, P, MADV_PAGEOUT))).toBe(0);
+    world.run(migrateAddress(mm, b));
+    expect([world.slot(b), pages]).toEqual(['present write dirty young', [ptePfn(peekPte(mm, b))]]);
+    unpin(pages);
+    world.run(migrateAddress(mm, b));
+    expect(pages).not.toEqual([ptePfn(peekPte(mm, b))]);
+    world.run(doMadvise(mm, b, P, MADV_PAGEOUT));
+    expect([world.slot(b), world.leaked()]).toEqual(['swap', null]);
+    enterWorld(k.world);
+  });
+
+  test('whose holder wrote leaves the page dirty, which no entry says', () => {
+    const shared = { address: 0, length: P, prot: RW, flags: MAP_SHARED | MAP_ANONYMOUS };
+    const a = k.run(doMmap(k.task.mmOrDie, shared));
+    const pages = gup(a, 1, WRITE_PIN);
+    const { frames } = k.world.machine;
+    frames.clearFlag(pfn(a), PG_DIRTY);
+    if (typeof pages !== 'number') k.run(unpinUserPagesDirtyLock(pages, true));
+    expect(frames.hasFlag(pfn(a), PG_DIRTY)).toBe(true);
   });
 
   test('is respected by fork: the parent keeps the page', () => {

@@ -15,6 +15,7 @@ const NR = {
   pipe2: 59,
   read: 63,
   write: 64,
+  pread64: 67,
   pwrite64: 68,
   vmsplice: 75,
   splice: 76,
@@ -175,6 +176,13 @@ describe('tee and splice', () => {
     expect(view().getBigInt64(128, true)).toBe(BigInt(P));
     put('Y', 0);
     expect(nextPage(p[0])).toBe(0);
+    view().setUint32(0, 0x636261, true);
+    call(NR.write, p[1], SCRATCH_BASE, 3);
+    view().setBigInt64(128, 3n, true);
+    expect(call(NR.splice, p[0], 0, f, SCRATCH_BASE + 128, 100, 0)).toBe(3);
+    expect([view().getBigInt64(128, true), call(NR.pread64, f, OUT, 3, 3)]).toEqual([6n, 3]);
+    expect(view().getUint32(1024, true) & 0xffffff).toBe(0x636261);
+    expect(call(NR.splice, p[0], 0, f, 0, 100, NONBLOCK)).toBe('EAGAIN');
     call(NR.close, f);
   });
 });

@@ -5,12 +5,18 @@ import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EFAULT } from '../../uapi/errno.ts';
-import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../../uapi/fcntl.ts';
+import { O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
 import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
 import { type File, fget, fput } from '../fs/file.ts';
-import { type Pipe, pipeInfo } from '../fs/pipe.ts';
-import { fileToPipe, pipeToPipe, vmspliceToPipe, vmspliceToUser } from '../fs/splice.ts';
+import { pipeInfo } from '../fs/pipe.ts';
+import {
+  fileToPipe,
+  pipeToFile,
+  pipeToPipe,
+  vmspliceToPipe,
+  vmspliceToUser,
+} from '../fs/splice.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { readIoVecs } from './iovec.ts';
 import { address, fd, flags, length, number } from './params.ts';
@@ -42,7 +48,10 @@ export const SPLICE_ERRORS = errnoTable('splice', {
   flags: BAD_FLAGS,
   badFd: ['EBADF', 'a descriptor is not open, or not for reading or writing, as it must be'],
   pipeOffset: ['ESPIPE', 'an offset for a pipe, which has none'],
-  noPipe: ['EINVAL', 'neither is a pipe, both are the same one, or the file cannot be spliced'],
+  noPipe: [
+    'EINVAL',
+    'neither is a pipe, both are the same one, or the file cannot be spliced, as one opened with O_APPEND',
+  ],
   fault: ['EFAULT', 'the offset cannot be read or written'],
   reader: NO_READER,
   room: NO_ROOM,
@@ -129,21 +138,25 @@ function* sysSplice(task: Task, args: SysArgs): Steps<number> {
   if (input !== null && output !== null && input !== output) {
     moved = yield* pipeToPipe(task, input, output, size, { nonblock, keep: false });
   } else if (input === null && output !== null && source.ops.kind === 'shmem') {
-    moved = yield* fromFile(task, source, fromAt, output, size, nonblock);
+    moved = yield* atOffset(task, source, fromAt, (offset) =>
+      fileToPipe(task, source, offset, output, size, nonblock),
+    );
+  } else if (input !== null && output === null && (sink.flags & O_APPEND) === 0) {
+    moved = yield* atOffset(task, sink, toAt, (offset) =>
+      pipeToFile(task, input, sink, offset, size, nonblock),
+    );
   }
   yield* fput(task, sink);
   yield* fput(task, source);
   return explained(E, moved);
 }
 
-/** @param offsetAt where user space keeps the position; 0: the file's own */
-function* fromFile(
+/** Moves bytes and the position with them. @param offsetAt where user space keeps it; 0: the file's own */
+function* atOffset(
   task: Task,
   file: File,
   offsetAt: number,
-  pipe: Pipe,
-  size: number,
-  nonblock: boolean,
+  move: (offset: number) => Steps<number>,
 ): Steps<number> {
   let { offset } = file;
   if (offsetAt !== 0) {
@@ -151,7 +164,7 @@ function* fromFile(
     if (typeof bytes === 'number') return bytes;
     offset = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true));
   }
-  const moved = yield* fileToPipe(task, file, offset, pipe, size, nonblock);
+  const moved = yield* move(offset);
   if (moved <= 0) return moved;
   if (offsetAt === 0) {
     file.offset = offset + moved;
@@ -196,7 +209,7 @@ export const rows: readonly SyscallRow[] = [
     ],
     handler: sysSplice,
     supports: SUPPORTS,
-    gap: 'From files of shared memory and pipes to pipes; not from a pipe to a file.',
+    gap: 'Of files only those of shared memory can be spliced from.',
   },
   {
     nr: 77,
