@@ -11,7 +11,7 @@ import { FAMILIES, type Family } from '../src/host/fidelity/families.ts';
 import { type Found, modelOf, runFidelity } from '../src/host/fidelity/fidelity.ts';
 import { litmusFile } from '../src/host/fidelity/flt.ts';
 import { LiveKernel, unavailable } from '../src/host/fidelity/live.ts';
-import { parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
+import { describe, parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
 import { recorded } from '../src/host/fidelity/recorded.ts';
 
 const { values } = parseArgs({
@@ -61,11 +61,16 @@ function many(): void {
   });
   for (const found of report.divergences) print('divergence', found);
   for (const found of report.unstable) print('unstable', found);
-  const { programs, operations, divergences, unstable, cut, again, unfinished } = report;
+  for (const { seed, program, divergence } of report.cut) {
+    const operation = program[divergence.operation];
+    if (operation === undefined) continue;
+    process.stdout.write(`not modelled, from seed ${seed}: ${describe(operation)}\n`);
+  }
+  const { programs, operations, divergences, unstable, cut, again, unfinished, stopped } = report;
   process.stdout.write(
     `${programs} programs, ${operations} operations, ${divergences.length + again} divergences ` +
-      `(${unstable.length} unstable; ${cut} compared up to a call that is not modelled; ` +
-      `${unfinished} not performed in time)\n`,
+      `(${unstable.length} unstable; ${cut.length} compared up to a call that is not modelled; ` +
+      `${stopped} stopped alike; ${unfinished} not performed in time)\n`,
   );
   if (divergences.length > 0) process.exitCode = 1;
 }

@@ -44,13 +44,15 @@ export interface FidelityReport {
   readonly programs: number;
   readonly operations: number;
   /** Programs compared only up to a call that the model does not have (ENOSYS). */
-  readonly cut: number;
+  readonly cut: readonly Found[];
   /** Divergences of the same operations and kind as one that is listed. */
   readonly again: number;
   readonly divergences: readonly Found[];
   readonly unstable: readonly Found[];
   /** Programs that the machine was too busy to perform: neither the same nor different. */
   readonly unfinished: number;
+  /** Programs with an operation that never ends, on both sides. */
+  readonly stopped: number;
 }
 
 export function runFidelity(kernel: LiveKernel, options: FidelityOptions): FidelityReport {
@@ -63,7 +65,8 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
   const divergences: Found[] = [];
   const shapes = new Set<string>();
   const unstable: Found[] = [];
-  let [done, performed, cut, again, unfinished] = [0, 0, 0, 0, 0];
+  const cut: Found[] = [];
+  let [done, performed, again, unfinished, stopped] = [0, 0, 0, 0, 0];
   while (done < programs && divergences.length < options.limit) {
     const first = seed + done;
     const batch = Array.from({ length: Math.min(BATCH, programs - done) }, (_, i) =>
@@ -77,8 +80,11 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
         continue;
       }
       const divergence = compare(live, modelOf(program));
-      if (divergence === null) continue;
-      if (divergence.unmodelled) cut++;
+      if (divergence === null) {
+        if (live.at(-1)?.startsWith('stops') === true) stopped++;
+        continue;
+      }
+      if (divergence.unmodelled) cut.push({ seed: first + i, program, divergence });
       else if (!repeats(kernel, program)) unstable.push({ seed: first + i, program, divergence });
       else if (divergences.length < options.limit) {
         const found = shrunk(kernel, first + i, program);
@@ -91,7 +97,16 @@ export function runFidelity(kernel: LiveKernel, options: FidelityOptions): Fidel
     done += batch.length;
     options.progress?.(done);
   }
-  return { programs: done, operations: performed, cut, again, divergences, unstable, unfinished };
+  return {
+    programs: done,
+    operations: performed,
+    cut,
+    again,
+    divergences,
+    unstable,
+    unfinished,
+    stopped,
+  };
 }
 
 /** What the model says; a line that no kernel says when it does not end. */

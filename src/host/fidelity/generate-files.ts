@@ -13,8 +13,6 @@ export interface Dice {
   page(): number;
   advice(): number;
   prot(): number;
-  /** Whether the main thread may not fault on a registered page. */
-  readonly waits: boolean;
 }
 
 /** Pages that files have at most. */
@@ -61,7 +59,7 @@ export function drawFile(op: string, dice: Dice): Operation | null {
     }
     case 'pread':
     case 'pwrite': {
-      const own = dice.waits || !dice.chance(3);
+      const own = !dice.chance(3);
       const where = own ? SOURCE_OFFSET : dice.page() * PAGE_SIZE;
       return { op, args: [slot, bytes(dice), bytes(dice, 4), where] };
     }

@@ -7,7 +7,6 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { MADV_DONTNEED, MADV_PAGEOUT } from '../../uapi/mman.ts';
 import {
   EVENTS,
   FEATURE_SIGBUS,
@@ -44,9 +43,6 @@ import {
   SOURCE_PAGES,
 } from './operations.ts';
 import { Places } from './places.ts';
-
-/** Not in programs that wait: one may hold the lock of the file while it waits for a fault. */
-const FILE_CALLS: ReadonlySet<string> = new Set(FAMILIES.shmem);
 
 export interface GenerateOptions {
   readonly operations: number;
@@ -106,7 +102,6 @@ class Draw {
     }
     while (program.length < this.#options.operations) {
       const name = this.#pick(this.#names);
-      if (!this.#shares && FILE_CALLS.has(name)) continue;
       if (name === 'uffd') for (const operation of this.#open(this.#slot())) add(operation);
       else add(this.#waiting(this.#operation(name)));
     }
@@ -122,7 +117,7 @@ class Draw {
 
   /** Whether the program has shared memory. */
   get #shares(): boolean {
-    return !this.#waits && this.#options.families.includes('shmem');
+    return this.#options.families.includes('shmem');
   }
 
   #dice(): Dice {
@@ -134,7 +129,6 @@ class Draw {
       page: () => this.#places.page(),
       advice: () => this.#advice(),
       prot: () => this.#prot(),
-      waits: this.#waits,
     };
   }
 
@@ -256,9 +250,7 @@ class Draw {
   #advice(): number {
     const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
-    const advice = this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
-    // A helper on another processor leaves pages in that one's LRU batch, where PAGEOUT passes them over: chance, not rule.
-    return this.#waits && advice === MADV_PAGEOUT ? MADV_DONTNEED : advice;
+    return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
   }
 
   #mprotect(): Operation {

@@ -334,7 +334,8 @@ function* dontneedPart(
     yield* mmapReadLock(tlb.mm);
     const again = vmaAfterRemove(tlb.mm, vma, start);
     if (again === null) return fail(E.gone);
-    const refusedNow = dontneedRefused(again, start, behavior);
+    // Whether it was sealed meanwhile is not asked again.
+    const refusedNow = dontneedKind(again, start, behavior);
     if (refusedNow < 0) return refusedNow;
     [target, until] = [again, Math.min(whole, again.end)];
   }
@@ -343,10 +344,13 @@ function* dontneedPart(
   return until === whole ? end : until;
 }
 
-/** @linux mm/madvise.c madvise_dontneed_free_valid_vma, can_modify_vma_madv */
+/** @linux mm/madvise.c can_modify_vma_madv, madvise_dontneed_free_valid_vma */
 function dontneedRefused(vma: Vma, start: Vaddr, behavior: number): number {
+  return discardSealed(vma) ? fail(E.sealed) : dontneedKind(vma, start, behavior);
+}
+
+function dontneedKind(vma: Vma, start: Vaddr, behavior: number): number {
   const { flags } = vma;
-  if (discardSealed(vma)) return fail(E.sealed);
   if (has(flags, VM_PFNMAP) || (isVmHugetlb(vma) && behavior === MADV_FREE)) return fail(E.kind);
   if (start % vmaPageSize(vma) !== 0) return fail(E.cutsHuge);
   return behavior !== MADV_DONTNEED_LOCKED && has(flags, VM_LOCKED) ? fail(E.locked) : 0;
