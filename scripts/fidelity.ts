@@ -57,6 +57,7 @@ function many(): void {
     families: families as Family[],
     progress: (done) => {
       if (process.stderr.isTTY) process.stderr.write(`\r${done}`);
+      else if (done % 1024 === 0) process.stderr.write(`${done}\n`);
     },
   });
   for (const found of report.divergences) print('divergence', found);

@@ -60,3 +60,5 @@ export const REGISTER_MODES: readonly number[] = [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 
 /** Where shared memory is: MINOR too. */
 export const MINOR_MODES: readonly number[] = [4, 4, 5, 6, 7, 1, 2, 3];
 export const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
+/** PAGEOUT, WILLNEED, COLD, FREE. */
+export const SWAPPING: readonly number[] = [21, 21, 21, 21, 21, 3, 3, 20, 8];

@@ -6,6 +6,7 @@ export const FAMILIES = {
   access: ['load', 'store'],
   madvise: ['madvise', 'process_madvise'],
   scan: ['scan'],
+  swap: ['swapon'],
   shmem: [
     'memfd',
     'mapfile',

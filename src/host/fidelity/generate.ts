@@ -28,6 +28,7 @@ import {
   PROT_GROWSDOWN,
   REGISTER_MODES,
   SHARED_ANONYMOUS,
+  SWAPPING,
   TOO_LONG,
   WP_MODES,
 } from './choices.ts';
@@ -67,6 +68,8 @@ class Draw {
   #opened = 1;
   /** Faults and events of this program wait to be read. */
   #waits = false;
+  /** There is a swap device. */
+  #swaps = false;
 
   constructor(prng: Prng, options: GenerateOptions) {
     this.#prng = prng;
@@ -87,6 +90,8 @@ class Draw {
       this.#places.follow(operation);
     };
     for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
+    this.#swaps = this.#options.families.includes('swap') && this.#chance(3);
+    if (this.#swaps) add({ op: 'swapon', args: [] });
     const monitored = this.#options.families.includes('userfaultfd');
     this.#waits = monitored && this.#chance(2);
     if (this.#shares && !this.#chance(4)) {
@@ -249,6 +254,7 @@ class Draw {
 
   #advice(): number {
     const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
+    if (this.#swaps && this.#chance(2)) return this.#pick(SWAPPING);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
     return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
   }

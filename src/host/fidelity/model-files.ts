@@ -69,7 +69,7 @@ export function filesLine(task: Task, files: readonly number[]): string {
     const file = fd < 0 ? null : task.files.get(fd);
     if (file === null) continue;
     const inode = fileInode(file);
-    line += ` ${slot}: size ${inode.size} pages ${inode.mapping.pages.size} seals ${inode.seals.toString(16)}`;
+    line += ` ${slot}: size ${inode.size} pages ${inode.mapping.pages.size + (inode.mapping.swapped?.size ?? 0)} seals ${inode.seals.toString(16)}`;
   }
   return line;
 }

@@ -45,6 +45,7 @@ const FIRST: Oracle = {
   choose: () => 0,
   stepped: () => undefined,
 };
+const SWAP_PAGES = 1024;
 /** More than any operation takes that ends. */
 const STEPS = 20_000;
 
@@ -77,7 +78,14 @@ class Model {
 
   constructor(program: Program, overrides: Overrides | null) {
     this.#program = program;
-    this.#world = new World({ geometry: GEOMETRY, harts: 3, exploring: false, overrides });
+    const swapPages = program.some(({ op }) => op === 'swapon') ? SWAP_PAGES : 0;
+    this.#world = new World({
+      geometry: GEOMETRY,
+      harts: 3,
+      exploring: false,
+      overrides,
+      swapPages,
+    });
     enterWorld(this.#world);
     const task = createProcess(this.#world, { name: 'program', hart: 0, owner: 0 });
     task.scratch = scratchWindow();
@@ -200,6 +208,8 @@ class Model {
         return String(yield* call(task, op, [place(a), b, c]));
       case 'mlockall':
         return String(yield* call(task, op, [a]));
+      case 'swapon':
+        return '0';
       case 'munlockall':
         return String(yield* call(task, op, []));
       case 'mincore':

@@ -61,6 +61,8 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   process_madvise: ['page', 'size', 'page', 'size', 'advice'],
   /** PAGEMAP_SCAN: flags, inverted, mask, any-of and return masks, longest answer, most pages. */
   scan: ['page', 'size', 'mode', 'mode', 'mode', 'mode', 'mode', 'number', 'number'],
+  /** Anywhere in a program: there is a swap device while it runs. */
+  swapon: [],
   memfd: ['file', 'number'],
   /** mmap of a file, from a byte offset on. */
   mapfile: ['page', 'size', 'prot', 'map-flags', 'file', 'size'],

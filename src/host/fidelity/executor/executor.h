@@ -50,6 +50,8 @@ struct text {
 
 /* Seen by the processes of a program, which take turns, and by the one that watches them. */
 struct shared {
+  /* What "swapon" gives: 0, or why there is no device. */
+  volatile int swap;
   /* Counts up whenever the program gets on. */
   volatile long progress;
   volatile pid_t pids[2];
@@ -78,6 +80,11 @@ static inline void *place(long offset) {
 /* watch.c */
 void flush(void);
 void run_watched(void (*program)(void));
+/* swap.c */
+int swap_on(void);
+void swap_off(void);
+void remove_swap(void);
+int others_swap(void);
 /* program.c */
 void run_program(void);
 /* operations.c */

@@ -131,5 +131,6 @@ void perform(const struct op *o) {
   else if (IS("store")) store(a[0], a[1]);
   else if (IS("process_madvise")) advise_twice(a);
   else if (IS("scan")) scan(a);
+  else if (IS("swapon")) say("= %d\n", shared->swap);
   else if (!with_file(o) && !userfault(o)) say("= unknown operation %s\n", o->name);
 }
