@@ -10,7 +10,7 @@ import { compare, explain } from '../src/host/fidelity/compare.ts';
 import { FAMILIES, type Family } from '../src/host/fidelity/families.ts';
 import { type Found, modelOf, runFidelity } from '../src/host/fidelity/fidelity.ts';
 import { litmusFile } from '../src/host/fidelity/flt.ts';
-import { LiveKernel, unavailable } from '../src/host/fidelity/live.ts';
+import { LiveKernel, unavailable, withoutFamilies } from '../src/host/fidelity/live.ts';
 import { describe, parseProgram, printProgram } from '../src/host/fidelity/operations.ts';
 import { recorded } from '../src/host/fidelity/recorded.ts';
 
@@ -49,12 +49,16 @@ function many(): void {
   }
   const kernel = new LiveKernel();
   process.stdout.write(`beside Linux ${kernel.release}; not shown by this kernel: ${hidden()}\n`);
+  const without = withoutFamilies(kernel);
+  for (const [family, reason] of without) {
+    if (families.includes(family)) process.stdout.write(`without ${family}: ${reason}\n`);
+  }
   const report = runFidelity(kernel, {
     programs: Number(values.programs),
     operations: Number(values.operations),
     seed: Number(values.seed),
     limit: Number(values.limit),
-    families: families as Family[],
+    families: (families as Family[]).filter((family) => !without.has(family)),
     progress: (done) => {
       if (process.stderr.isTTY) process.stderr.write(`\r${done}`);
       else if (done % 1024 === 0) process.stderr.write(`${done}\n`);

@@ -13,6 +13,7 @@ import {
 import { release, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Family } from './families.ts';
 import { type Program, type Transcript, wordsOf } from './operations.ts';
 
 /** For one program; executor/watch.c gives up before. */
@@ -69,10 +70,19 @@ export function unavailable(): string | null {
   if (spawnSync('gcc', ['--version']).error !== undefined) return 'gcc is not installed';
   try {
     const [answer] = new LiveKernel().perform([[{ op: 'uffd', args: [0, 0] }]]);
+    if (answer?.at(-1) === UNFINISHED) return 'a swap device is on';
     return answer?.[0] === '= 0' ? null : 'userfaultfd(2) is not allowed';
   } catch {
     return 'the executor does not build or run';
   }
+}
+
+/** Families that this machine cannot perform, each with the reason. */
+export function withoutFamilies(kernel: LiveKernel): ReadonlyMap<Family, string> {
+  const missing = new Map<Family, string>();
+  const [swap] = kernel.perform([[{ op: 'swapon', args: [] }]]);
+  if (swap?.[0] !== '= 0') missing.set('swap', `no zram device can be made (${swap?.[0]})`);
+  return missing;
 }
 
 /** From `src/host/fidelity` and from where it is compiled to. */

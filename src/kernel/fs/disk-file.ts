@@ -15,16 +15,11 @@ import { getUptodate, readaheadPages, readFolio, readPages } from '../mm/filemap
 import { folioSetLocked, folioUnlockPut } from '../mm/folio-lock.ts';
 import { filemapWriteAndWait } from '../mm/page-writeback.ts';
 import { folioMarkDirty } from '../mm/rmap.ts';
-import {
-  copyFromUserPartly,
-  copyToUserPartly,
-  readContent,
-  writeContent,
-} from '../mm/user-access.ts';
+import { copyFromUserToPage } from '../mm/user-access.ts';
 import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import type { Inode } from './inode.ts';
 import { iput, openInode } from './iput.ts';
-import { fileInode, performWrite, seekPages } from './regular-file.ts';
+import { copyOut, fileInode, performWrite, seekPages } from './regular-file.ts';
 
 /** Page by page to user memory. A page that cannot be written to ends it. @linux filemap_read */
 function* readDisk(
@@ -48,10 +43,7 @@ function* readDisk(
     }
     // The file may have become shorter since the page was found.
     const chunk = Math.min(count - done, inode.size - at, PAGE_SIZE - (at % PAGE_SIZE));
-    const part = new Uint8Array(Math.max(0, chunk));
-    if (pfn !== 0) readContent(pfn, at % PAGE_SIZE, part);
-    const copied = yield* copyToUserPartly(task, buffer + done, part);
-    if (pfn !== 0) machine.frames.put(pfn, world.owner());
+    const copied = yield* copyOut(task, buffer + done, Math.max(0, chunk), pfn, at % PAGE_SIZE);
     done += copied;
     if (chunk <= 0) break;
     if (copied < chunk) error = -EFAULT;
@@ -105,18 +97,17 @@ function* writePage(
   if (!whole) yield* readFolio(mapping, index, pfn);
   const valid = frames.hasFlag(pfn, PG_UPTODATE);
   if (!valid) frames.zero(pfn);
-  const bytes = yield* copyFromUserPartly(task, buffer, chunk);
-  if (bytes.length < chunk && !valid && chunk === PAGE_SIZE) {
+  const copied = yield* copyFromUserToPage(task, buffer, chunk, pfn, at % PAGE_SIZE);
+  if (copied < chunk && !valid && chunk === PAGE_SIZE) {
     // Half a page of what was never read: as if nothing had been copied.
     folioUnlockPut(pfn);
     return 0;
   }
-  writeContent(pfn, at % PAGE_SIZE, bytes);
   folioMarkUptodate(pfn);
-  if (bytes.length > 0) folioMarkDirty(pfn);
-  if (at + bytes.length > inode.peekSize()) inode.size = at + bytes.length;
+  if (copied > 0) folioMarkDirty(pfn);
+  if (at + copied > inode.peekSize()) inode.size = at + copied;
   folioUnlockPut(pfn);
-  return bytes.length;
+  return copied;
 }
 
 /** The page at an index, locked and with a reference, made if need be; 0: no memory. @linux write_begin */

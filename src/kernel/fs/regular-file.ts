@@ -1,11 +1,14 @@
 /** What files with pages have in common, in shared memory and on a disk. @linux mm/filemap.c, fs/read_write.c */
+import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EINVAL, ENXIO } from '../../uapi/errno.ts';
 import { O_APPEND, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from '../../uapi/fcntl.ts';
 import type { Task } from '../core/task.ts';
+import { world } from '../current.ts';
 import { withInodeLock } from '../mm/shmem.ts';
-import { copyFromUser } from '../mm/user-access.ts';
+import { copyFromUser, copyPageToUser, copyToUserPartly } from '../mm/user-access.ts';
 import type { File } from './file.ts';
 import type { Inode } from './inode.ts';
 
@@ -102,4 +105,18 @@ export function seekPages(
   if (to < 0) return -EINVAL;
   file.offset = to;
   return to;
+}
+
+/** A page, whose reference goes, or zeroes for a hole. @returns how many bytes */
+export function* copyOut(
+  task: Task,
+  buffer: number,
+  chunk: number,
+  pfn: number,
+  offset: number,
+): Steps<number> {
+  if (pfn === 0) return yield* copyToUserPartly(task, buffer, new Uint8Array(chunk));
+  const copied = yield* copyPageToUser(task, buffer, chunk, pfn as Pfn, offset);
+  machine.frames.put(pfn as Pfn, world.owner());
+  return copied;
 }

@@ -37,16 +37,11 @@ import {
 } from '../mm/shmem.ts';
 import { peekSwapped } from '../mm/shmem-swap.ts';
 import { punchRange, truncateSetsize } from '../mm/truncate.ts';
-import {
-  copyFromUserPartly,
-  copyToUserPartly,
-  readContent,
-  writeContent,
-} from '../mm/user-access.ts';
+import { copyFromUserToPage } from '../mm/user-access.ts';
 import { type File, type FileOps, POLLIN, POLLOUT } from './file.ts';
 import { Inode } from './inode.ts';
 import { iput, openInode } from './iput.ts';
-import { fileInode, performWrite, seekPages } from './regular-file.ts';
+import { copyOut, fileInode, performWrite, seekPages } from './regular-file.ts';
 
 /** The largest file. @linux MAX_LFS_FILESIZE */
 export const MAX_LFS_FILESIZE: number = 2 ** 63;
@@ -101,10 +96,7 @@ function* readShmem(
       machine.frames.put(pfn as Pfn, world.owner());
       return done === 0 ? -EIO : done;
     }
-    const part = new Uint8Array(chunk);
-    if (pfn > 0) readContent(pfn as Pfn, at % PAGE_SIZE, part);
-    const copied = yield* copyToUserPartly(task, buffer + done, part);
-    if (pfn > 0) machine.frames.put(pfn as Pfn, world.owner());
+    const copied = yield* copyOut(task, buffer + done, chunk, pfn, at % PAGE_SIZE);
     done += copied;
     failed = copied < chunk;
   }
@@ -141,12 +133,11 @@ function* writePage(
     folioUnlockPut(got.pfn);
     return -EIO;
   }
-  const bytes = yield* copyFromUserPartly(task, buffer, chunk);
-  writeContent(got.pfn, at % PAGE_SIZE, bytes);
-  if (at + bytes.length > inode.peekSize()) inode.size = at + bytes.length;
+  const copied = yield* copyFromUserToPage(task, buffer, chunk, got.pfn, at % PAGE_SIZE);
+  if (at + copied > inode.peekSize()) inode.size = at + copied;
   folioMarkDirty(got.pfn);
   folioUnlockPut(got.pfn);
-  return bytes.length;
+  return copied;
 }
 
 function refusesWrite(inode: Inode, end: number): boolean {

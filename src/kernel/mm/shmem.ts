@@ -234,7 +234,9 @@ export function* shmemPunchHole(inode: Inode, offset: number, length: number): S
   const last = Math.floor(end / PAGE_SIZE);
   if (sched.wants()) yield* access('punch hole', inode.punchCell, WRITE);
   inode.punching = { start: Math.floor(offset / PAGE_SIZE), end: Math.ceil(end / PAGE_SIZE) };
-  if (last > first) yield* unmapMappingRange(inode.mapping, first, last, firstUnmap(false));
+  // A hole that ends within the first page of the file unmaps all that follows its beginning (measured on 6.18.44).
+  const until = last === 0 ? Number.POSITIVE_INFINITY : last;
+  if (until > first) yield* unmapMappingRange(inode.mapping, first, until, firstUnmap(false));
   if (first > last) {
     yield* zeroPart(inode, offset, end);
   } else {

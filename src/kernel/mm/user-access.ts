@@ -95,17 +95,67 @@ export function* copyFromUserNofault(
   return yield* copyIn(task, address, length, NO_FAULT);
 }
 
-/** Bytes of user memory until one page is not there, without faulting. @linux copy_folio_from_iter_atomic */
-export function* copyFromUserPartly(task: Task, address: Vaddr, length: number): Steps<Uint8Array> {
-  const bytes = new Uint8Array(length);
+/**
+ * Bytes of user memory into a page until one page is not there, without faulting. @returns how many
+ * @linux copy_folio_from_iter_atomic
+ */
+export function* copyFromUserToPage(
+  task: Task,
+  address: Vaddr,
+  length: number,
+  pfn: Pfn,
+  offset: number,
+): Steps<number> {
+  const window = scratch(task, address, length);
+  if (window !== null) {
+    writeContent(pfn, offset, window);
+    return length;
+  }
+  if (!accessOk(address, length)) return 0;
   for (let done = 0; done < length; ) {
-    const chunk = Math.min(length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
-    const part = yield* copyIn(task, address + done, chunk, NO_FAULT);
-    if (typeof part === 'number') return bytes.subarray(0, done);
-    bytes.set(part, done);
+    const from = (address + done) % PAGE_SIZE;
+    const chunk = Math.min(length - done, PAGE_SIZE - from);
+    const source = yield* touchPage(task, address + done, TLB_R, NO_FAULT);
+    if (typeof source !== 'number') return done;
+    copyContent(pfn, offset + done, source as Pfn, from, chunk);
     done += chunk;
   }
-  return bytes;
+  return length;
+}
+
+/** Bytes of a page to user memory until one page cannot be written. @returns how many. @linux copy_folio_to_iter */
+export function* copyPageToUser(
+  task: Task,
+  address: Vaddr,
+  length: number,
+  pfn: Pfn,
+  offset: number,
+): Steps<number> {
+  const window = scratch(task, address, length);
+  if (window !== null) {
+    readContent(pfn, offset, window);
+    return length;
+  }
+  if (!accessOk(address, length)) return 0;
+  for (let done = 0; done < length; ) {
+    const to = (address + done) % PAGE_SIZE;
+    const chunk = Math.min(length - done, PAGE_SIZE - to);
+    const target = yield* touchPage(task, address + done, TLB_W, KERNEL_WRITE);
+    if (typeof target !== 'number') return done;
+    copyContent(target as Pfn, to, pfn, offset + done, chunk);
+    done += chunk;
+  }
+  return length;
+}
+
+/** Upwards, byte by byte: what lies in both is read as the copy has left it (measured on 6.18.44, x86-64). */
+function copyContent(to: Pfn, at: number, from: Pfn, offset: number, length: number): void {
+  const overlap = to === from && at > offset ? at - offset : length;
+  for (let done = 0; done < length; done += overlap) {
+    const bytes = new Uint8Array(Math.min(overlap, length - done));
+    readContent(from, offset + done, bytes);
+    writeContent(to, at + done, bytes);
+  }
 }
 
 /** Writes bytes to user memory until one page cannot be written. @returns how many. @linux copy_folio_to_iter */
