@@ -28,6 +28,8 @@ export const PG_SWAPBACKED: number = 1 << 3;
 export const PG_SWAPCACHE: number = 1 << 4;
 export const PG_REFERENCED: number = 1 << 5;
 export const PG_LAZYFREE: number = 1 << 6;
+/** Locked by a mapping that is not locked any more; as long as the page lives. Locked mappings themselves say so. */
+export const PG_MLOCKED: number = 1 << 7;
 /** References a DMA pin counts for. @linux GUP_PIN_COUNTING_BIAS */
 export const GUP_PIN_COUNTING_BIAS = 1024;
 

@@ -8,7 +8,7 @@
  * @linux mm/madvise.c madvise_free_pte_range, madvise_cold_or_pageout_pte_range, swapin_walk_pmd_entry
  */
 import { machine } from '../../machine/current.ts';
-import { PG_ANON, PG_DIRTY, PG_LAZYFREE } from '../../machine/frames.ts';
+import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_MLOCKED } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   type Pfn,
@@ -204,11 +204,16 @@ function freePte(_tlb: MmuGather, vma: Vma, pte: Pte): Pte {
   return withoutFlags(pte, PTE_YOUNG | PTE_DIRTY);
 }
 
-/** A page that is in the swap cache too gives its slot up first; then there is nothing that it would be a copy of. */
+/**
+ * A page that is in the swap cache too gives its slot up first; then there is nothing that it would be a copy of. Of one
+ * that is dirty without its entry saying so, only who has it alone can say that it does not matter.
+ */
 function cleanable(pfn: Pfn): boolean {
   const { frames } = machine;
-  if (world.swap === null || folioSwapOffset(pfn) === 0) return true;
-  if (frames.mapcount(pfn) > 1 || !folioCouldLock(pfn) || !folioFreeSwap(pfn)) return false;
+  const cached = world.swap !== null && folioSwapOffset(pfn) !== 0;
+  if (!cached && !frames.hasFlag(pfn, PG_DIRTY)) return true;
+  if (frames.mapcount(pfn) > 1 || !folioCouldLock(pfn)) return false;
+  if (cached && !folioFreeSwap(pfn)) return false;
   frames.clearFlag(pfn, PG_DIRTY);
   return true;
 }
@@ -223,6 +228,7 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
   if (pteKind(pte) !== 'present' || pteSpecial(pte)) return pte;
   const pfn = ptePfn(pte);
   const { frames } = machine;
+  if (frames.hasFlag(pfn, PG_MLOCKED)) return pte;
   if (!frames.hasFlag(pfn, PG_ANON)) {
     if (frames.mapcount(pfn) > 1) return pte;
     frames.get(pfn);
@@ -235,7 +241,7 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
     picked.push(pfn);
     return pte;
   }
-  if (pteDirty(pte)) {
+  if (pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY)) {
     if (world.swap !== null) frames.clearFlag(pfn, PG_LAZYFREE);
     return pte;
   }

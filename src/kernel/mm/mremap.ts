@@ -23,6 +23,7 @@ import {
 import { seam } from '../seam.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
 import { hugetlbVmaMoved, isVmHugetlb, vmaPageSize } from './hugetlb-vma.ts';
+import { leavePagesLocked } from './mlock.ts';
 import { mlockFutureOk } from './mlock-limit.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { getUnmappedArea } from './mmap.ts';
@@ -344,6 +345,7 @@ function* moveVma(remap: Remap, vma: Vma): Steps<number> {
  */
 function* dontUnmapComplete(source: Vma, fresh: Vma, start: Vaddr, end: Vaddr): Steps<void> {
   source.poke();
+  if (has(source.flags, VM_LOCKED)) yield* leavePagesLocked(source);
   source.flags = withoutFlag(source.flags, (VM_LOCKED | VM_LOCKONFAULT) as VmFlags);
   // Nothing of the family is mapped here any more.
   if (fresh !== source && source.start === start && source.end === end) {

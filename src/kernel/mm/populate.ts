@@ -1,5 +1,5 @@
 /** Faulting pages in without an access: MADV_POPULATE_*, MAP_POPULATE, locked memory. @linux mm/gup.c __mm_populate */
-import { PTE_PROTNONE, ptePresent, pteWrite } from '../../machine/pte.ts';
+import { PTE_PROTNONE, pteDirty, ptePfn, ptePresent, pteWrite } from '../../machine/pte.ts';
 import { unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import { EINTR, EINVAL, ENOMEM } from '../../uapi/errno.ts';
@@ -11,6 +11,7 @@ import { handleMmFault } from './memory.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapReadLock, mmapReadUnlock, vmaLookup } from './mmap-lock.ts';
 import { entryAt, lockEntries } from './pte-offset-map.ts';
+import { folioMarkDirty } from './rmap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
@@ -162,7 +163,9 @@ function* followPage({ mm }: Vma, address: Vaddr, write: boolean): Steps<boolean
   const entries = yield* lockEntries(mm, address);
   if (entries === null) return false;
   const pte = entryAt(entries, 0);
+  const there = ptePresent(pte) && (pte & PTE_PROTNONE) === 0 && (!write || pteWrite(pte));
+  // Nothing is written, but the page counts as written from now on: FOLL_TOUCH.
+  if (there && write && !pteDirty(pte)) folioMarkDirty(ptePfn(pte));
   unlock(entries.lock);
-  if (!ptePresent(pte) || (pte & PTE_PROTNONE) !== 0) return false;
-  return !write || pteWrite(pte);
+  return there;
 }

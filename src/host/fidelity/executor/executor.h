@@ -55,6 +55,8 @@ struct shared {
   /* Counts up whenever the program gets on. */
   volatile long progress;
   volatile pid_t pids[2];
+  /* Set when some of what was said is out already. */
+  volatile int flushed;
   struct text text;
 };
 
@@ -79,12 +81,10 @@ static inline void *place(long offset) {
 
 /* watch.c */
 void flush(void);
-void run_watched(void (*program)(void));
 /* swap.c */
-int swap_on(void);
-void swap_off(void);
+int begin_swap(int wanted);
+int end_swap(int wanted);
 void remove_swap(void);
-int others_swap(void);
 /* program.c */
 void run_program(void);
 /* operations.c */

@@ -12,8 +12,8 @@
 #define SPINS_MS 1500
 /* The machine gives it no time, and nothing can be said. */
 #define PATIENCE_MS 60000
-/* So long somebody else may have a swap device on. */
-#define OTHERS_MS 5000
+/* So often a program is performed again when somebody else's swap device came in between. */
+#define DISTURBED_TIMES 20
 
 struct op ops[MAX_OPS];
 int op_count;
@@ -22,6 +22,7 @@ unsigned char *source;
 __thread struct text *out;
 
 void flush(void) {
+  shared->flushed = 1;
   for (size_t done = 0; done < out->size;) {
     ssize_t n = write(1, out->bytes + done, out->size - done);
     if (n <= 0) _exit(99);
@@ -82,24 +83,14 @@ static const char *watch(int pidfd) {
   return NULL;
 }
 
-/* Until nobody else swaps, for a while. */
-static void await_no_swap(void) {
-  for (long began = milliseconds(); others_swap() && milliseconds() - began < OTHERS_MS;)
-    usleep(20000);
-}
-
 static int asks_for(const char *name) {
   for (int i = 0; i < op_count; i++)
     if (strcmp(ops[i].name, name) == 0) return 1;
   return 0;
 }
 
-void run_watched(void (*program)(void)) {
-  int swaps = asks_for("swapon");
-  printf("program\n");
-  fflush(stdout);
-  if (swaps) shared->swap = swap_on();
-  else await_no_swap();
+/* Returns how it stopped; NULL: its last status is in `status`. */
+static const char *run_once(void (*program)(void), int *status) {
   shared->progress = shared->text.size = 0;
   shared->pids[0] = shared->pids[1] = 0;
   out = &shared->text;
@@ -109,16 +100,30 @@ void run_watched(void (*program)(void)) {
     shared->pids[0] = getpid();
     program();
   }
-  int status = 0, pidfd = syscall(434, pid, 0); /* pidfd_open */
+  int pidfd = syscall(434, pid, 0); /* pidfd_open */
   const char *stopped = watch(pidfd);
   close(pidfd);
   if (stopped != NULL) kill(pid, SIGKILL);
-  waitpid(pid, &status, 0);
+  waitpid(pid, status, 0);
   while (waitpid(-1, NULL, 0) > 0); /* its children: they die with it and are ours then */
-  if (swaps) swap_off();
-  else if (others_swap()) stopped = "unfinished";
+  return stopped;
+}
+
+static void run_watched(void (*program)(void)) {
+  int swaps = asks_for("swapon"), status = 0, disturbed;
+  const char *stopped;
+  printf("program\n");
+  fflush(stdout);
+  shared->flushed = 0;
+  for (int i = 0; i < DISTURBED_TIMES; i++) {
+    shared->swap = begin_swap(swaps);
+    stopped = run_once(program, &status);
+    disturbed = end_swap(swaps);
+    if (!disturbed || shared->flushed) break;
+  }
   flush();
-  if (stopped != NULL) printf("%s\n", stopped);
+  if (disturbed) printf("unfinished\n");
+  else if (stopped != NULL) printf("%s\n", stopped);
   else if (status != 0) printf("died %d\n", status);
   else printf("end\n");
   fflush(stdout);
