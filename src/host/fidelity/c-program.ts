@@ -206,6 +206,8 @@ function statement({ op, args }: Operation, i: number): string {
       return `/* ${op}: there is no child */`;
     case 'uffd':
       return `uffd[${a}] = syscall(SYS_userfaultfd, ${hex(b)}); show("userfaultfd", uffd[${a}]);`;
+    case 'devuffd':
+      return `uffd[${a}] = ioctl(open("/dev/userfaultfd", O_RDWR), 0xaa00, ${hex(b)}); show("USERFAULTFD_IOC_NEW", uffd[${a}]);`;
     case 'read':
       return `{ uint64_t b[512] = {0}; show("read", read(uffd[${a}], structs ? (void *)structs : b, ${b})); printf("  event %lx flags %lx at A+0x%lx\\n", (long)(b[0] & 0xff), (long)b[1], (long)b[2] - (long)A); }`;
     case 'poll':

@@ -19,7 +19,7 @@ const FEATURE_EXACT_ADDRESS = 1 << 11;
 const FEATURE_WP_SHMEM = 1 << 12;
 const FEATURE_WP_UNPOPULATED = 1 << 13;
 export const FEATURE_WP_ASYNC: number = 1 << 15;
-/** What each descriptor may ask for besides. */
+/** What each descriptor may ask for besides; those without a name here are there anyway. */
 export const FEATURES: readonly number[] = [
   FEATURE_WP_UNPOPULATED,
   FEATURE_THREAD_ID,
@@ -27,8 +27,13 @@ export const FEATURES: readonly number[] = [
   FEATURE_MINOR_SHMEM,
   FEATURE_WP_SHMEM,
 ];
+/** PAGEFAULT_FLAG_WP, MISSING_HUGETLBFS, MISSING_SHMEM, MINOR_HUGETLBFS, POISON, MOVE. */
+export const FEATURES_WITHOUT_EFFECT: readonly number[] = [0, 4, 5, 9, 14, 16].map(
+  (bit) => 1 << bit,
+);
+export const EVENT_FORK: number = 1 << 1;
 /** FORK, REMAP, REMOVE, UNMAP. */
-export const EVENTS: readonly number[] = [1 << 1, 1 << 2, 1 << 3, 1 << 6];
+export const EVENTS: readonly number[] = [EVENT_FORK, 1 << 2, 1 << 3, 1 << 6];
 /** Operations that wait for a fault to be resolved or an event to be read. */
 export const MAY_WAIT: ReadonlySet<string> = new Set([
   'load',

@@ -22,6 +22,7 @@ export const FAMILIES = {
   fork: ['fork', 'switch', 'exit'],
   userfaultfd: [
     'uffd',
+    'devuffd',
     'register',
     'unregister',
     'wake',

@@ -8,10 +8,12 @@ import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
+  EVENT_FORK,
   EVENTS,
   FEATURE_SIGBUS,
   FEATURE_WP_ASYNC,
   FEATURES,
+  FEATURES_WITHOUT_EFFECT,
   LONGEST_COPY,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
@@ -68,6 +70,8 @@ class Draw {
   #opened = 1;
   /** Faults and events of this program wait to be read. */
   #waits = false;
+  /** A descriptor has no O_NONBLOCK: then reading may wait as well. */
+  #blocks = false;
   /** There is a swap device. */
   #swaps = false;
 
@@ -90,7 +94,7 @@ class Draw {
       this.#places.follow(operation);
     };
     for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
-    this.#swaps = this.#options.families.includes('swap') && this.#chance(3);
+    this.#swaps = this.#options.families.includes('swap') && this.#chance(5);
     if (this.#swaps) add({ op: 'swapon', args: [] });
     const monitored = this.#options.families.includes('userfaultfd');
     this.#waits = monitored && this.#chance(2);
@@ -117,7 +121,8 @@ class Draw {
   #waiting(operation: Operation): Operation {
     const { op, args } = operation;
     if (!this.#waits) return operation;
-    return MAY_WAIT.has(op) ? { op: `${HELPER}${op}`, args } : operation;
+    const waits = MAY_WAIT.has(op) || (op === 'read' && this.#blocks);
+    return waits ? { op: `${HELPER}${op}`, args } : operation;
   }
 
   /** Whether the program has shared memory. */
@@ -283,10 +288,16 @@ class Draw {
     for (const feature of FEATURES) {
       if (this.#chance(3)) features |= feature;
     }
+    for (const feature of FEATURES_WITHOUT_EFFECT) if (this.#chance(8)) features |= feature;
     if (this.#chance(4)) features |= FEATURE_WP_ASYNC;
-    const flags = O_NONBLOCK | O_CLOEXEC | (this.#chance(6) ? 1 : 0);
+    // The second slot gets the descriptor that comes with a FORK event, unless it has one.
+    if ((features & EVENT_FORK) !== 0 && this.#chance(2)) this.#opened = 2;
+    let flags = O_CLOEXEC | (this.#chance(6) ? 1 : 0);
+    if (this.#waits && this.#chance(10)) this.#blocks = true;
+    else flags |= O_NONBLOCK;
     const wrong = this.#chance(25);
-    const opened: Operation = { op: 'uffd', args: [slot, wrong ? flags | 0x40 : flags] };
+    const op = this.#chance(6) ? 'devuffd' : 'uffd';
+    const opened: Operation = { op, args: [slot, wrong ? flags | 0x40 : flags] };
     const hands: Operation = { op: 'api', args: [slot, features, 0xaa] };
     const early: Operation = { op: 'api', args: [slot, features | (1 << 20), 0xab] };
     return wrong ? [opened, early] : [opened, hands];

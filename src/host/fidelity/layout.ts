@@ -7,6 +7,7 @@ import type { Steps } from '../../sched/op.ts';
 import { ARENA, ARENA_PAGES, SOURCE_OFFSET, SOURCE_PAGES } from './operations.ts';
 
 /** The scratch window: structs, what read(2) fills, the source buffer, then what is read from files. */
+const AT_FDCWD = -100;
 export const STRUCT_AT: number = SCRATCH_BASE;
 export const BUFFER_AT: number = SCRATCH_BASE + 1024;
 export const SOURCE_AT: number = SCRATCH_BASE + PAGE_SIZE;
@@ -34,6 +35,13 @@ export function windowAt(task: Task, address: number, size: number): DataView {
 export function* call(task: Task, name: string, args: readonly number[]): Steps<number> {
   const { handler } = must(syscallByName(name), `system call ${name}`);
   return yield* handler(task, args);
+}
+
+/** open(2) of a path, which takes the place of the structs. @returns a descriptor or a negative errno */
+export function* openPath(task: Task, path: string, flags: number): Steps<number> {
+  const bytes = windowAt(task, STRUCT_AT, path.length + 1);
+  for (const [i, letter] of [...`${path}\0`].entries()) bytes.setUint8(i, letter.charCodeAt(0));
+  return yield* call(task, 'openat', [AT_FDCWD, STRUCT_AT, flags, 0]);
 }
 
 /** The address that an offset of the operation language means. */

@@ -13,6 +13,7 @@ import {
   call,
   hashOf,
   offsetText,
+  openPath,
   place,
   STRUCT_AT,
   windowAt,
@@ -110,11 +111,7 @@ function* adviseTwice(task: Task, args: readonly number[]): Steps<string> {
 function* scan(task: Task, args: readonly number[]): Steps<string> {
   const [page = 0, size = 0, flags = 0, inv = 0, mask = 0, any = 0, ret = 0, vec = 0, max = 0] =
     args;
-  const path = windowAt(task, STRUCT_AT, 32);
-  for (const [i, letter] of [...'/proc/self/pagemap\0'].entries()) {
-    path.setUint8(i, letter.charCodeAt(0));
-  }
-  const pagemap = yield* call(task, 'openat', [-100, STRUCT_AT, 0, 0]);
+  const pagemap = yield* openPath(task, '/proc/self/pagemap', 0);
   const start = place(page);
   const fields = [PM_SCAN_ARG.size, flags, start, start + size, 0, BUFFER_AT, vec, max];
   const ask = windowAt(task, STRUCT_AT, PM_SCAN_ARG.size);

@@ -14,11 +14,14 @@ import { enterSched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Oracle } from '../../sched/sched.ts';
 import type { Thread } from '../../sched/thread.ts';
+import { O_RDWR } from '../../uapi/fcntl.ts';
+import { USERFAULTFD_IOC_NEW } from '../../uapi/userfaultfd.ts';
 import {
   addressText,
   BUFFER_AT,
   call,
   offsetText,
+  openPath,
   place,
   STRUCT_AT,
   scratchWindow,
@@ -36,9 +39,9 @@ import {
   UFFD_SLOTS,
 } from './operations.ts';
 import { dataLine, stateLines } from './state.ts';
-import { messages, STRUCTS, type Struct } from './structs.ts';
+import { forkedFds, messages, STRUCTS, type Struct } from './structs.ts';
 
-const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 2048, owners: 2, tablesPerOwner: 256 };
+const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 640, owners: 2, tablesPerOwner: 64 };
 /** Helpers and set-up never race here, so the first that can run runs. */
 const FIRST: Oracle = {
   pick: (_sched, enabled) => at(enabled, 0),
@@ -275,8 +278,11 @@ class Model {
     const fd = fds[slot] ?? -1;
     const window = must(task.scratch, 'scratch');
     switch (op) {
-      case 'uffd': {
-        const made = yield* call(task, 'userfaultfd', [value]);
+      case 'uffd':
+      case 'devuffd': {
+        const made = yield* op === 'uffd'
+          ? call(task, 'userfaultfd', [value])
+          : fromDevice(task, value);
         if (made < 0) return String(made);
         if (fd >= 0) yield* call(task, 'close', [fd]);
         fds[slot] = made;
@@ -296,7 +302,12 @@ class Model {
         if (structs >= 0) return String(yield* call(task, 'read', [fd, place(structs), value]));
         const count = yield* call(task, 'read', [fd, BUFFER_AT, value]);
         const from = BUFFER_AT - SCRATCH_BASE;
-        return `${count}${messages(window.subarray(from, from + Math.max(0, count)))}`;
+        const bytes = window.slice(from, from + Math.max(0, count));
+        for (const forked of forkedFds(bytes)) {
+          if ((fds[1] ?? -1) < 0) fds[1] = forked;
+          else yield* call(task, 'close', [forked]);
+        }
+        return `${count}${messages(bytes, this.#helper?.tid ?? -1)}`;
       }
       case 'poll': {
         const view = new DataView(window.buffer, window.byteOffset);
@@ -353,6 +364,13 @@ class Model {
     }
     return text;
   }
+}
+
+function* fromDevice(task: Task, flags: number): Steps<number> {
+  const device = yield* openPath(task, '/dev/userfaultfd', O_RDWR);
+  const made = yield* call(task, 'ioctl', [device, USERFAULTFD_IOC_NEW, flags]);
+  yield* call(task, 'close', [device]);
+  return made;
 }
 
 function fdinfo(task: Task, fd: number): string {

@@ -83,6 +83,8 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   /** Ends the child and goes on in the parent. */
   exit: [],
   uffd: ['slot', 'number'],
+  /** From /dev/userfaultfd. */
+  devuffd: ['slot', 'number'],
   api: ['slot', 'features', 'number'],
   register: ['slot', 'page', 'size', 'mode'],
   unregister: ['slot', 'page', 'size'],

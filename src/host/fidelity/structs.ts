@@ -1,6 +1,7 @@
 /** The structs of userfaultfd ioctls as the operation language fills them; executor/ has the same. */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
+  UFFD_EVENT_FORK,
   UFFD_EVENT_PAGEFAULT,
   UFFD_EVENT_REMAP,
   UFFDIO_API,
@@ -77,31 +78,48 @@ export const STRUCTS: Readonly<Record<string, Struct>> = {
 
 const MESSAGE_BYTES = 32;
 
-/** Messages as both sides print them, each with a blank before it. */
-export function messages(bytes: Uint8Array): string {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/**
+ * Messages as both sides print them, each with a blank before it.
+ * @param helper the thread id of the helper, where there is one
+ */
+export function messages(bytes: Uint8Array, helper: number): string {
   let text = '';
-  for (let at = 0; at + MESSAGE_BYTES <= bytes.length; at += MESSAGE_BYTES) {
-    const event = view.getUint8(at);
-    const word = (i: number): number => Number(view.getBigUint64(at + 8 * i, true));
-    text += ` [${message(event, word)}]`;
-  }
+  for (const view of eachMessage(bytes)) text += ` [${message(view, helper)}]`;
   return text;
 }
 
-function message(event: number, word: (i: number) => number): string {
-  const from = word(1) - ARENA;
-  const to = word(2) - ARENA;
-  const offset = `+0x${to.toString(16)}`;
-  const inside = to >= 0 && to < ARENA_PAGES * PAGE_SIZE;
-  switch (event) {
-    case UFFD_EVENT_PAGEFAULT:
-      return `PAGEFAULT flags ${word(1).toString(16)} ${offset}`;
-    case UFFD_EVENT_REMAP:
-      return `event ${event.toString(16)} +0x${from.toString(16)} ${inside ? offset : 'elsewhere'} ${word(3)}`;
-    default:
-      return `event ${event.toString(16)}`;
+/** Descriptors that came with FORK events. */
+export function forkedFds(bytes: Uint8Array): number[] {
+  return eachMessage(bytes)
+    .filter((view) => view.getUint8(0) === UFFD_EVENT_FORK)
+    .map((view) => view.getUint32(8, true));
+}
+
+function eachMessage(bytes: Uint8Array): DataView[] {
+  const views: DataView[] = [];
+  for (let at = 0; at + MESSAGE_BYTES <= bytes.length; at += MESSAGE_BYTES) {
+    views.push(new DataView(bytes.buffer, bytes.byteOffset + at, MESSAGE_BYTES));
   }
+  return views;
+}
+
+function message(view: DataView, helper: number): string {
+  const event = view.getUint8(0);
+  const word = (i: number): number => Number(view.getBigUint64(8 * i, true));
+  if (event === UFFD_EVENT_PAGEFAULT) {
+    const thread = view.getUint32(24, true);
+    const who = thread === 0 ? '' : thread === helper ? ' by the helper' : ' by another';
+    return `PAGEFAULT flags ${word(1).toString(16)} +0x${(word(2) - ARENA).toString(16)}${who}`;
+  }
+  const range = event === UFFD_EVENT_FORK ? '' : ` ${placeText(word(1))} ${placeText(word(2))}`;
+  const length = event === UFFD_EVENT_REMAP ? ` ${word(3)}` : '';
+  return `event ${event.toString(16)}${range}${length}`;
+}
+
+function placeText(address: number): string {
+  const offset = address - ARENA;
+  const inside = offset >= 0 && offset <= ARENA_PAGES * PAGE_SIZE;
+  return inside ? `+0x${offset.toString(16)}` : 'elsewhere';
 }
 
 /** Bytes that `read` may ask for at most. */

@@ -68,6 +68,7 @@ extern __thread struct text *out;
 /* An access that may fault: `if (TRY) access; else say_signal();` */
 extern __thread sigjmp_buf back;
 #define TRY (sigsetjmp(back, 0) == 0)
+extern pid_t helper_tid;
 extern int smaps_fd, pagemap_fd;
 
 #define IS(word) (strcmp(o->name, word) == 0)

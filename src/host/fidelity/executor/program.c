@@ -16,15 +16,17 @@ enum { IDLE, RUNS, DONE };
 static int job = IDLE;
 static const struct op *job_op;
 static struct text helper_text;
+pid_t helper_tid = -1;
 static int helper_stat = -1, helper_wchan = -1;
 
 static void *helper_main(void *unused) {
   char path[64];
   (void)unused;
   out = &helper_text;
-  snprintf(path, sizeof path, "/proc/self/task/%ld/wchan", syscall(SYS_gettid));
+  helper_tid = syscall(SYS_gettid);
+  snprintf(path, sizeof path, "/proc/self/task/%d/wchan", helper_tid);
   helper_wchan = open(path, O_RDONLY | O_CLOEXEC);
-  snprintf(path, sizeof path, "/proc/self/task/%ld/stat", syscall(SYS_gettid));
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", helper_tid);
   helper_stat = open(path, O_RDONLY | O_CLOEXEC);
   __atomic_store_n(&job, IDLE, __ATOMIC_SEQ_CST);
   for (;;) {

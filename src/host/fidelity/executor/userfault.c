@@ -9,18 +9,43 @@ static int uffds[SLOTS] = {-1, -1};
 /* Where ioctls find their struct and read(2) its buffer: in the arena, or (negative) in memory of our own. */
 static long structs_at = -1;
 
+static void say_place(long address) {
+  long offset = address - ARENA;
+  if (offset < 0 || offset > PAGES * PAGE) say(" " ELSEWHERE);
+  else say(" +0x%lx", offset);
+}
+
+/* The descriptor of a child's context: kept in the second slot if that is free. */
+static void keep_forked(int fd) {
+  if (uffds[1] < 0) uffds[1] = fd;
+  else close(fd);
+}
+
 static void message(const unsigned char *bytes) {
   uint64_t f[4];
   memcpy(f, bytes, 32);
-  if (bytes[0] == UFFD_EVENT_PAGEFAULT)
-    say(" [PAGEFAULT flags %lx +0x%lx]", (long)f[1], (long)f[2] - ARENA);
-  else if (bytes[0] == UFFD_EVENT_REMAP) {
-    long to = (long)f[2] - ARENA;
-    say(" [event %x +0x%lx ", bytes[0], (long)f[1] - ARENA);
-    if (to < 0 || to >= PAGES * PAGE) say(ELSEWHERE " %ld]", (long)f[3]);
-    else say("+0x%lx %ld]", to, (long)f[3]);
-  } else
-    say(" [event %x]", bytes[0]);
+  if (bytes[0] == UFFD_EVENT_PAGEFAULT) {
+    pid_t thread = (pid_t)f[3];
+    say(" [PAGEFAULT flags %lx +0x%lx%s]", (long)f[1], (long)f[2] - ARENA,
+        thread == 0 ? "" : thread == helper_tid ? " by the helper" : " by another");
+    return;
+  }
+  say(" [event %x", bytes[0]);
+  if (bytes[0] == UFFD_EVENT_FORK) keep_forked((uint32_t)f[1]);
+  else say_place(f[1]), say_place(f[2]);
+  if (bytes[0] == UFFD_EVENT_REMAP) say(" %ld", (long)f[3]);
+  say("]");
+}
+
+/* From /dev/userfaultfd, where there is one. */
+static int from_device(long flags) {
+  int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+  if (device < 0) return syscall(SYS_userfaultfd, flags);
+  int fd = ioctl(device, 0xaa00UL, flags); /* USERFAULTFD_IOC_NEW */
+  int error = errno;
+  close(device);
+  errno = error;
+  return fd;
 }
 
 static void read_into_arena(int fd, long size, long offset) {
@@ -102,8 +127,8 @@ int userfault(const struct op *o) {
   uint64_t range[5] = {start, a[2], a[3], 7777, 0};
   uint64_t copy[5] = {start, (uint64_t)place(a[2]), a[3], a[4], 7777};
   uint64_t api[3] = {a[2], a[1], 7777};
-  if (IS("uffd")) {
-    int fd = syscall(SYS_userfaultfd, a[1]);
+  if (IS("uffd") || IS("devuffd")) {
+    int fd = IS("uffd") ? (int)syscall(SYS_userfaultfd, a[1]) : from_device(a[1]);
     say("= %d\n", fd < 0 ? -errno : 0);
     if (fd >= 0 && uffds[a[0]] >= 0) close(uffds[a[0]]);
     if (fd >= 0) uffds[a[0]] = fd;

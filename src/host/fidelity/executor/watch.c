@@ -7,9 +7,9 @@
 
 #define LOOK_MS 10
 /* Every thread asleep for so many looks in a row: nothing will wake them. */
-#define ASLEEP_LOOKS 60
+#define ASLEEP_LOOKS 40
 /* So much processor time for one operation: it goes round and round. */
-#define SPINS_MS 1500
+#define SPINS_MS 600
 /* The machine gives it no time, and nothing can be said. */
 #define PATIENCE_MS 60000
 /* So often a program is performed again when somebody else's swap device came in between. */
