@@ -13,7 +13,6 @@ import { PG_ANON_EXCLUSIVE, ZERO_PFN } from '../../machine/frames.ts';
 import {
   mkPte,
   type Pfn,
-  PTE_DIRTY,
   PTE_HUGE,
   PTE_NONE,
   PTE_SPECIAL,
@@ -227,7 +226,7 @@ function* hugePmdSetAccessed(vmf: Fault): Steps<VmFault> {
   yield* lock(pml);
   if (getPte(pmd) === orig) {
     const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
-    const entry = withFlags(orig, PTE_YOUNG | (write ? PTE_DIRTY : 0));
+    const entry = withFlags(orig, PTE_YOUNG | (write ? dirtyBits() : 0));
     if (entry !== orig) setPte(pmd, entry);
     flushHartNow(vmf.task.hart, vmf.address);
   }

@@ -12,7 +12,7 @@
  */
 import { PTE_DIRTY, type Pte, pteSoftDirty } from '../../machine/pte.ts';
 import { seam } from '../seam.ts';
-import { has, VM_NONE, VM_SOFTDIRTY, type VmFlags } from './vm-flags.ts';
+import { has, VM_HUGETLB, VM_NONE, VM_SOFTDIRTY, type VmFlags } from './vm-flags.ts';
 
 /** The bit of an entry that remembers a write; 0 where the kernel is built without it. @linux _PAGE_SOFT_DIRTY */
 export const softDirtyBit = seam('softDirty.bit', (): number => 0);
@@ -27,9 +27,9 @@ export function newVmaSoftDirty(): VmFlags {
   return softDirtyBit() === 0 ? VM_NONE : VM_SOFTDIRTY;
 }
 
-/** Whether first writes to pages of a mapping have to be noticed. @linux vma_soft_dirty_enabled */
+/** Whether first writes to pages of a mapping have to be noticed; hugetlb is overlooked. @linux vma_soft_dirty_enabled */
 export function tracksSoftDirty(flags: VmFlags): boolean {
-  return !has(flags, VM_SOFTDIRTY) && softDirtyBit() !== 0;
+  return !has(flags, (VM_SOFTDIRTY | VM_HUGETLB) as VmFlags) && softDirtyBit() !== 0;
 }
 
 /** Whether an entry must stay read-only, so that the next write sets the bit. @linux pte_needs_soft_dirty_wp */
