@@ -3,7 +3,7 @@
  * `npm run selftests -- --source DIR [--only NAME,NAME] [--build DIR] [--seconds S] [--verbose]`. Needs root, gcc and
  * riscv64-linux-gnu-gcc. Exit status 1 when a result differs. See docs/selftests.md.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,6 +56,12 @@ async function main(): Promise<number> {
   }
 }
 
+/** The machine's pool as it is; tests of huge pages want one, filled by hand. */
+function hugepages(): number {
+  const file = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages';
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+}
+
 function refuse(text: string): number {
   process.stderr.write(`selftests: ${text}\n`);
   return 2;
@@ -79,7 +85,7 @@ async function one(
     process.stdout.write(`${name} not built: ${typeof live === 'string' ? live : model}\n`);
     return [{ key: 'build', text: '', live: 'none', model: 'fail', modelText: '' }];
   }
-  const options = { seconds, faultline: faultline() };
+  const options = { seconds, hugepages: hugepages(), faultline: faultline() };
   const real = await perform(program, live.path, 'live', options);
   const ours = await perform(program, model.path, 'model', options);
   const compared = compareResults(real.results, ours.results);

@@ -38,6 +38,7 @@ export function wholeNumber(what: string, min: number, max: number): (text: stri
 }
 
 export const seedOption: (text: string) => number = wholeNumber('A seed', 0, MAX_SEED);
+export const hugepagesOption: (text: string) => number = wholeNumber('HUGEPAGES', 0, 1536);
 export const cpusOption: (text: string) => number = wholeNumber('CPUS', 1, MAX_CPUS);
 export const uidOption: (text: string) => number = wholeNumber('A user id', 0, MAX_UID);
 export const instructionsOption: (text: string) => number = wholeNumber(

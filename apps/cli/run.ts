@@ -22,6 +22,7 @@ import {
   cpusOption,
   engineOption,
   envOption,
+  hugepagesOption,
   instructionsOption,
   profileOption,
   ramOption,
@@ -40,7 +41,7 @@ const TURN_MS = 40;
 /** Characters of a trace that are kept before they are written. */
 const TRACE_BUFFER = 1 << 16;
 /** Options of later issues. */
-const NOT_YET = ['cwd', 'mount', 'hugepages'] as const;
+const NOT_YET = ['cwd', 'mount'] as const;
 
 interface Options {
   readonly profile: Profile;
@@ -50,6 +51,7 @@ interface Options {
   readonly ram: number;
   /** Bytes. */
   readonly swap: number;
+  readonly hugepages: number;
   readonly env: readonly string[];
   readonly uid: number;
   readonly timeout: number;
@@ -60,7 +62,6 @@ interface Options {
   readonly engine: 'translator' | 'interpreter';
   readonly cwd?: string;
   readonly mount?: string;
-  readonly hugepages?: string;
 }
 
 /** Adds the `run` command. */
@@ -82,7 +83,7 @@ export function registerRun(program: Command): void {
     .option('--cpus <N>', 'harts', cpusOption, 1)
     .option('--ram <SIZE>', 'RAM: 512M, 1G; at most 3G', ramOption, 2 ** 30)
     .option('--swap <SIZE>', 'a swap device: 256M, 1G; at most 3G', swapOption, 0)
-    .option('--hugepages <N>', 'not yet')
+    .option('--hugepages <N>', 'pages of 2 MiB in the pool, of the RAM', hugepagesOption, 0)
     .option('--config <NAME>', 'the kernel is built with soft-dirty; repeatable', configOption, [])
     .option('--env <NAME=VALUE>', "a variable of the program's environment", envOption, [])
     .option('--cwd <DIR>', 'not yet')
@@ -124,6 +125,7 @@ function hideDefaults(command: Command): void {
     profile: DEFAULT_PROFILE.title,
     ram: '1G',
     swap: 'none',
+    hugepages: 'none',
     timeout: 'no limit',
     maxInstructions: 'no limit',
     env: 'none',
@@ -280,7 +282,7 @@ class Session {
     this.#name = basename(path);
     this.#options = options;
     this.#listeners = listeners;
-    const { seed, cpus, ram, swap, env, uid, engine, maxInstructions } = options;
+    const { seed, cpus, ram, swap, hugepages, env, uid, engine, maxInstructions } = options;
     this.#request = {
       program,
       name: this.#name,
@@ -291,6 +293,7 @@ class Session {
       cpus,
       ram,
       swap,
+      hugepages,
       uid,
       engine,
       overrides,

@@ -19,6 +19,7 @@ import {
   ZEROPAGE_ERRNOS,
 } from './fs/userfaultfd-errnos.ts';
 import { REGISTER_ERRNOS, UNREGISTER_ERRNOS } from './fs/userfaultfd-register.ts';
+import { SHM_ERRORS, SHMAT_ERRORS, SHMDT_ERRORS } from './ipc/shm.ts';
 import { MADVISE_ERRORS } from './mm/madvise-errors.ts';
 import { MINCORE_ERRORS } from './mm/mincore.ts';
 import { MLOCK_ERRORS, MLOCKALL_ERRORS } from './mm/mlock.ts';
@@ -32,6 +33,7 @@ import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { FILE_ERRNOS } from './syscall/errnos-files.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
 import { PROCESS_VM_READV_ERRORS, PROCESS_VM_WRITEV_ERRORS } from './syscall/process-vm-readv.ts';
+import { SHMCTL_ERRORS } from './syscall/shm.ts';
 import { SPLICE_ERRORS, TEE_ERRORS, VMSPLICE_ERRORS } from './syscall/splice.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
@@ -67,6 +69,10 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MSYNC_ERRORS,
   MEMFD_ERRORS,
   SEAL_ERRORS,
+  SHM_ERRORS,
+  SHMAT_ERRORS,
+  SHMDT_ERRORS,
+  SHMCTL_ERRORS,
   FTRUNCATE_ERRORS,
   OPEN_ERRORS,
   FALLOCATE_ERRORS,

@@ -14,6 +14,7 @@ import { FutexTable } from './core/futex.ts';
 import type { Task } from './core/task.ts';
 import type { Console } from './fs/console.ts';
 import type { NameTree } from './fs/dentry.ts';
+import type { ShmIds } from './ipc/shm.ts';
 import type { AddressSpace } from './mm/address-space.ts';
 import type { AnonVma } from './mm/anon-vma.ts';
 import type { Hstate } from './mm/hugetlb.ts';
@@ -67,6 +68,8 @@ export class World {
   scanHand = 0;
   /** Pools of huge pages; null until somebody asks for one. */
   hstates: readonly Hstate[] | null = null;
+  /** System V shared memory; made when first asked for. */
+  shm: ShmIds | null = null;
   /** Pages of the same content, once somebody looks for them. */
   ksm: Ksm | null = null;
   /** Every name of a file; made when the first path is used. */

@@ -9,6 +9,7 @@ import type { SigInfo } from '../kernel/core/thread-group.ts';
 import { enterWorld } from '../kernel/current.ts';
 import type { Console } from '../kernel/fs/console.ts';
 import type { FaultSignal } from '../kernel/mm/fault.ts';
+import { defaultHstate, setMaxHugePages } from '../kernel/mm/hugetlb.ts';
 import { THP_MADVISE } from '../kernel/mm/thp-settings.ts';
 import type { Overrides } from '../kernel/seam.ts';
 import { World } from '../kernel/world.ts';
@@ -37,6 +38,8 @@ export interface RunRequest {
   readonly ram: number;
   /** Bytes of the swap device; default 0: none. */
   readonly swap?: number;
+  /** Huge pages in the pool from the start; default 0. */
+  readonly hugepages?: number;
   readonly uid: number;
   readonly engine: 'translator' | 'interpreter';
   /** Patched seams of the profile, from stackPatches. */
@@ -110,6 +113,9 @@ export function startRun(request: RunRequest): Run | string {
     overrides: request.overrides,
   });
   enterWorld(world);
+  const pages = request.hugepages ?? 0;
+  if (pages > 0) setMaxHugePages(defaultHstate(), pages);
+  if (pages > 0 && defaultHstate().nr < pages) return `not enough RAM for ${pages} huge pages`;
   const run = new Run(request, world, guest);
   return run.load(elf) ?? run;
 }

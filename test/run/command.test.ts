@@ -56,7 +56,7 @@ describe('bad input is one line, status 2', () => {
     ['a variable without value', ['--env', 'NAME', program], /NAME=VALUE/],
     ['a trace into nowhere', ['--trace', join(temp, 'no', 'x'), program], /cannot be written/],
     ['a mount', ['--mount', 'a:b', program], /not yet: run --mount/],
-    ['huge pages', ['--hugepages', '4', program], /not yet: run --hugepages/],
+    ['huge pages', ['--hugepages', '400', '--ram', '512M', program], /not enough RAM for 400/],
     ['a folder', ['--cwd', '/', program], /not yet: run --cwd/],
   ];
   test.for(cases)('%s', ([, args, message]) => {

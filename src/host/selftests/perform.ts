@@ -20,6 +20,8 @@ export interface Performed {
 export interface PerformOptions {
   /** Of the host's clock. */
   readonly seconds: number;
+  /** Pages of 2 MiB that the machine's pool has, so that the model's has as many. */
+  readonly hugepages: number;
   /** bin/faultline.js */
   readonly faultline: string;
 }
@@ -34,7 +36,8 @@ export async function perform(
   chmodSync(folder, 0o777);
   const { uid = 0, args = [] } = program;
   const live = target === 'live';
-  const guest = ['run', '--cpus', `${CPUS}`, '--uid', `${uid}`, path, ...args];
+  const pool = ['--hugepages', `${options.hugepages}`];
+  const guest = ['run', '--cpus', `${CPUS}`, '--uid', `${uid}`, ...pool, path, ...args];
   const command = live ? path : process.execPath;
   const line = live ? args : [options.faultline, ...guest];
   try {

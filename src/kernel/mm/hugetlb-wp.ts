@@ -65,6 +65,11 @@ export function* hugetlbWp(vmf: HugetlbFault): Steps<VmFault> {
   const old = ptePfn(vmf.orig);
   const ptl = ptLockOf(slot);
   const shared = has(vma.flags, VM_MAYSHARE);
+  if (!unshare && pteUffdWp(vmf.orig)) {
+    // Straight from the first fault: the next one tells whoever protected the page.
+    unlock(ptl);
+    return VM_FAULT_NONE;
+  }
   if (shared || (frames.hasFlag(old, PG_ANON) && frames.mapcount(old) === 1)) {
     if (!shared && !frames.hasFlag(old, PG_ANON_EXCLUSIVE)) {
       folioMoveAnonRmap(old, vma);

@@ -32,6 +32,7 @@ import { rows as processVmReadv } from './process-vm-readv.ts';
 import { rows as read } from './read.ts';
 import { rows as readlink } from './readlink.ts';
 import type { SyscallRow } from './row.ts';
+import { rows as shm } from './shm.ts';
 import { rows as signal } from './signal.ts';
 
 import { rows as socket } from './socket.ts';
@@ -72,6 +73,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...processMadvise,
   ...processVmReadv,
   ...read,
+  ...shm,
   ...signal,
   ...splice,
   ...userfaultfd,
