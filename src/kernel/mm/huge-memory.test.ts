@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KernelWorld, RW } from '../../../test/kernel-world.ts';
 import { PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
-import { ptePfn } from '../../machine/pte.ts';
+import { ptePfn, swpOffset } from '../../machine/pte.ts';
 import {
   MADV_COLD,
   MADV_DONTNEED,
@@ -11,6 +11,7 @@ import {
   MADV_GUARD_REMOVE,
   MADV_HUGEPAGE,
   MADV_NOHUGEPAGE,
+  MADV_PAGEOUT,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
   PROT_READ,
@@ -18,12 +19,15 @@ import {
 import { forEachPte, peekPte } from '../check/page-tables.ts';
 import type { Task } from '../core/task.ts';
 import { MemSizeStats } from '../fs/proc/smaps.ts';
+import { UserfaultfdCtx } from '../fs/userfaultfd-ctx.ts';
 import { doMadvise } from './madvise.ts';
 import { doMprotect } from './mprotect.ts';
 import { doMremap } from './mremap.ts';
 import { doMunmap } from './munmap.ts';
 import { pmdSize } from './pgtable.ts';
 import { THP_MADVISE } from './thp-settings.ts';
+import { movePages } from './userfaultfd-move.ts';
+import { VM_UFFD_MISSING, withFlag } from './vm-flags.ts';
 
 const P = 4096;
 const H = 4 * P;
@@ -204,6 +208,45 @@ test('does advice about part of a huge page split its folio, about all of it lea
   expect(huge()).toBe(0);
   expect(k.world.machine.frames.order(frame(a) as never)).toBe(0);
   expect(k.load(a)).toBe(1);
+});
+
+test('does UFFDIO_MOVE move a whole huge page as one, and split it for part', () => {
+  const kit = k.task;
+  const uffd = new UserfaultfdCtx(kit.mmOrDie, 0);
+  uffd.features = 0;
+  const dst = k.map(8, RW, 0xc0000);
+  k.vma(dst).uffd = uffd;
+  k.vma(dst).flags = withFlag(k.vma(dst).flags, VM_UFFD_MISSING);
+  const move = (to: number, from: number, pages: number): unknown =>
+    k.run(movePages(kit, { ctx: uffd, dst: to, src: from, len: pages * P, mode: 0 }));
+  k.store(a, 1);
+  k.store(a + P, 2);
+  const head = frame(a);
+  expect(move(dst, a, 4)).toBe(H);
+  expect([huge(kit, dst), huge(), frame(dst), k.load(dst + P)]).toEqual([H, 0, head, 2]);
+  k.store(a + H, 3);
+  // 6.18.44: the folio is split, and its empty pages become the zero page.
+  expect(move(dst + H, a + H, 2)).toBe(2 * P);
+  expect(['present write dirty young', 'present young special']).toEqual([
+    k.slot(dst + H),
+    k.slot(dst + H + P),
+  ]);
+  expect([k.slot(a + H), k.slot(a + H + 2 * P)]).toEqual(['none', 'present special']);
+  k.vma(dst).uffd = null;
+});
+
+test('do pages of a huge page go to consecutive slots of the swap device', () => {
+  const swapped = new KernelWorld({ swapPages: 8 });
+  swapped.world.thp = THP_MADVISE;
+  const at = swapped.map(4, RW, 0x40000);
+  const mm = swapped.task.mmOrDie;
+  swapped.run(doMadvise(mm, at, H, MADV_HUGEPAGE));
+  swapped.store(at, 1);
+  expect(swapped.run(doMadvise(mm, at, H, MADV_PAGEOUT))).toBe(0);
+  const slots = [0, 1, 2, 3].map((i) => swpOffset(peekPte(mm, at + i * P)));
+  expect(slots).toEqual([1, 2, 3, 4]);
+  expect([swapped.load(at), swapped.load(at + P)]).toEqual([1, 0]);
+  expect([swapped.wrong(), swapped.leaked()]).toEqual([null, null]);
 });
 
 test('does every page of a huge page count as an entry for whoever looks', () => {

@@ -44,18 +44,22 @@ import { world } from '../current.ts';
 import type { ErrnoRow } from '../errno-row.ts';
 import { MOVE_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { seam } from '../seam.ts';
-import { folioLock, folioTrylock, folioUnlock } from './folio-lock.ts';
+import { folioLock, folioTrylock, folioUnlock, folioWaitUnlocked } from './folio-lock.ts';
+import { splitFolio } from './huge-split.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd } from './mmu-notifier.ts';
+
 import { pageProt } from './page-prot.ts';
-import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { allocPte, pmdSize, pmdSlot, ptLockOf } from './pgtable.ts';
+
 import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
 import { softDirtyBit } from './soft-dirty.ts';
 import { swapCacheGetFolio } from './swap-state.ts';
 import { folioSwapOffset, isSwapCached } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
+import { moveHugePage } from './userfaultfd-move-huge.ts';
 import {
   type Areas,
   areasValid,
@@ -84,8 +88,9 @@ export function* movePages(task: Task, move: Move): Steps<number | ErrnoRow> {
   if (!moveNotChanging(ctx)) stop = MOVE_ERRNOS.changing;
   else if (!areasValid(areas, move)) stop = MOVE_ERRNOS.areas;
   while (stop === null && moved < move.len) {
-    const result = yield* movePage(areas, move.dst + moved, move.src + moved, move.mode);
+    const result = yield* movePage(areas, move, moved);
     if (result === 'moved') moved += PAGE_SIZE;
+    else if (result === 'huge') moved += pmdSize();
     else if (result !== 'again') stop = result;
     if (stop === null && task.thread?.signal === 'fatal') stop = MOVE_ERRNOS.killed;
   }
@@ -104,21 +109,34 @@ interface Held {
 }
 
 /** One page. @linux move_pages_ptes */
-function* movePage(areas: Areas, dst: Vaddr, src: Vaddr, mode: number): Steps<Moved> {
+function* movePage(areas: Areas, move: Move, done: number): Steps<Moved | 'huge'> {
   const { mm } = areas.src;
-  const dstMm = areas.dst.mm;
-  const holes = (mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES) !== 0;
-  const pmd = pmdSlot(mm, src);
-  if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
-  if ((yield* allocPte(mm, src)) < 0 || (yield* allocPte(dstMm, dst)) < 0) {
-    return MOVE_ERRNOS.noMemory;
-  }
+  const [dst, src] = [move.dst + done, move.src + done];
+  const holes = (move.mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES) !== 0;
   const range = yield* notifyBeforeMove(mm, src);
+  let result = yield* prepareMove(areas, move, done, holes);
   const hold: { folio: Held | null } = { folio: null };
-  let result: Moved | 'blocked' = 'blocked';
   while (result === 'blocked') result = yield* moveSlot(areas, dst, src, holes, hold);
   yield* mmuNotifierInvalidateRangeEnd(range);
   return result;
+}
+
+/** Huge pages first, then the tables. @returns 'blocked': go on with the page alone */
+function* prepareMove(
+  areas: Areas,
+  move: Move,
+  done: number,
+  holes: boolean,
+): Steps<Moved | 'huge' | 'blocked'> {
+  const { mm } = areas.src;
+  const [dst, src] = [move.dst + done, move.src + done];
+  const huge = yield* moveHugePage(areas, dst, src, move.len - done);
+  if (huge !== 'pages') return huge;
+  const pmd = pmdSlot(mm, src);
+  if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
+  const slots = [yield* allocPte(mm, src), yield* allocPte(areas.dst.mm, dst)];
+  if (slots.includes(-1)) return MOVE_ERRNOS.noMemory;
+  return slots.includes(-2) ? 'again' : 'blocked';
 }
 
 /**
@@ -213,6 +231,12 @@ export const movable = seam('move.movable', (pfn: Pfn): boolean =>
 /** Whether page tables are let go before anything that may sleep. */
 export const unmapsBeforeBlocking = seam('move.unmapsBeforeBlocking', (): boolean => true);
 
+/**
+ * Whether a large folio is held while its lock is waited for. Two calls that both did kept each other from splitting it
+ * for ever; 6.14 fixed it.
+ */
+export const keepsRefToLarge = seam('move.keepsRefToLarge', (): boolean => false);
+
 /** @returns null when the folio is pinned and locked */
 function* pinFolio(
   _areas: Areas,
@@ -231,6 +255,13 @@ function* pinFolio(
     return MOVE_ERRNOS.notExclusive;
   }
   const locked = folioTrylock(pfn);
+  if (!locked && machine.frames.order(pfn) > 0 && !keepsRefToLarge()) {
+    unlock(ptl);
+    world.rcu.readUnlock();
+    yield* folioWaitUnlocked(pfn);
+    world.rcu.readLock();
+    return 'again';
+  }
   machine.frames.get(pfn);
   unlock(ptl);
   if (!locked) {
@@ -238,13 +269,17 @@ function* pinFolio(
     yield* folioLock(pfn);
   }
   hold.folio = { pfn, pte: from.pte, anonVma: null };
-  return locked ? null : 'blocked';
+  if (machine.frames.order(pfn) === 0) return locked ? null : 'blocked';
+  if (locked) world.rcu.readUnlock();
+  if (yield* splitFolio(pfn)) return 'blocked';
+  world.rcu.readLock();
+  return MOVE_ERRNOS.notExclusive;
 }
 
 /** folio_referenced walks the anon_vma without the folio lock: keeps it out. Up to 6.18. */
 function* lockAnonVma(folio: Held): Steps<Moved | 'blocked' | null> {
   sched.touch(folioCell(folio.pfn), READ);
-  const anonVma = world.anonVmas.get(machine.frames.mapping[folio.pfn] ?? 0);
+  const anonVma = world.anonVmas.get(machine.frames.mappingOf(folio.pfn));
   if (anonVma === undefined) return 'again';
   const { lock: rwsem } = anonVma.root;
   const locked = yield* tryLock(rwsem);

@@ -94,13 +94,22 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
     yield* putFolio(pfn);
     return;
   }
-  if (isPoisoned(pfn) || isKsm(pfn) || !(yield* splitFolio(pfn))) {
+  const { frames } = machine;
+  const [head, pages] = [frames.head(pfn), 1 << frames.order(pfn)];
+  if (isPoisoned(pfn) || isKsm(pfn) || !(yield* splitFolio(pfn, false))) {
     folioUnlockPut(pfn);
     return;
   }
-  if (machine.frames.hasFlag(pfn, PG_ANON)) yield* pageoutAnon(pfn);
+  const others: Pfn[] = [];
+  for (let other = head; other < head + pages; other = (other + 1) as Pfn) {
+    if (other === pfn || frames.refcount(other) === 0) continue;
+    frames.get(other);
+    others.push(other);
+  }
+  if (frames.hasFlag(pfn, PG_ANON)) yield* pageoutAnon(pfn);
   else yield* pageoutShmem(pfn);
   folioUnlockPut(pfn);
+  for (const other of others) yield* pageoutFolio(other);
 }
 
 /** Requires: the folio lock. */
