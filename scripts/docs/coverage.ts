@@ -57,8 +57,8 @@ function sections(): string[] {
     `Calls about memory that are not there: ${absent.join(', ')}.`,
     '## madvise',
     table(
-      ['advice', 'modelled', 'not modelled'],
-      ADVICE.map((a) => [a.name, a.work === 'unmodelled' ? 'no' : 'yes', a.gap]),
+      ['advice', 'not modelled'],
+      ADVICE.map((a) => [a.name, a.gap]),
     ),
     '## ioctls of a userfaultfd',
     table(

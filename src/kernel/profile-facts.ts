@@ -98,7 +98,7 @@ export const FACTS: readonly Fact[] = [
     { on: WP_ON },
   ),
   fact('/dev/userfaultfd', since('6.1', 'recalled', SHEET), 'no-userfaultfd-device'),
-  fact('MADV_COLLAPSE', since('6.1', 'documented', MADVISE2), 'no-collapse', { gap: NOT_YET }),
+  fact('MADV_COLLAPSE', since('6.1', 'documented', MADVISE2), 'no-collapse'),
   fact('feature WP_UNPOPULATED', since('6.4', 'documented', API2), 'no-wp-unpopulated', {
     on: WP_ON,
   }),

@@ -3,7 +3,7 @@ import { at } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
 import { enterMachine } from '../machine/current.ts';
 import { Machine, type MachineOptions } from '../machine/machine.ts';
-import type { Pfn } from '../machine/pte.ts';
+import type { Pfn, Pte } from '../machine/pte.ts';
 import { enterSched } from '../sched/current.ts';
 import type { Lock } from '../sched/lock.ts';
 import { Rcu } from '../sched/rcu.ts';
@@ -56,6 +56,8 @@ export class World {
   readonly folioLocks: Map<Pfn, Lock> = new Map();
   /** Page tables put aside under huge pages, by PMD slot. Protected by the lock of the slot. */
   readonly deposited: Map<number, number> = new Map();
+  /** What stood in PMD slots that a collapse has emptied for the time being. Protected by the locks of the slots. */
+  readonly detachedTables: Map<number, Pte> = new Map();
   /** What transparent huge pages are used for: /sys/kernel/mm/transparent_hugepage. Never, unless a program or test asks. */
   thp: ThpSettings = THP_NEVER;
   /** The swap device; null: pages stay in memory. */

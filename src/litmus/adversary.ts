@@ -5,6 +5,7 @@
 import { must } from '../base/assert.ts';
 import { createThread } from '../kernel/core/create.ts';
 import { referencedAddress } from '../kernel/mm/folio-referenced.ts';
+import { khugepagedScan } from '../kernel/mm/khugepaged.ts';
 import { ksmScanPage } from '../kernel/mm/ksm.ts';
 import { poisonAddress, softOfflineAddress } from '../kernel/mm/memory-failure.ts';
 import { migrateAddress } from '../kernel/mm/migrate.ts';
@@ -33,10 +34,11 @@ const ACTS: Readonly<Record<string, Act>> = {
   migrate: migrateAddress,
   hwpoison: poisonAddress,
   soft_offline: softOfflineAddress,
+  khugepaged: khugepagedScan,
   ksm: ksmScanPage,
   referenced: referencedAddress,
 };
-const LATER_ACTORS: readonly string[] = ['khugepaged'];
+const LATER_ACTORS: readonly string[] = [];
 
 type Call = Statement & { readonly kind: 'call' };
 

@@ -54,6 +54,9 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-kvm.mmuStillValid': 'kvm-fault-vs-dontneed',
   'without-kvm.cacheStillValid': 'kvm-cache-vs-dontneed',
   'without-kvm.cacheValid': 'kvm-cache-use-vs-dontneed',
+  'without-khugepaged.aloneInMappings': 'pinned-vs-collapse',
+  'without-khugepaged.cacheAlone': 'poke-vs-collapse-shmem',
+  'without-khugepaged.stillRetractable': 'h24-retract-vs-cow',
   'without-huge-memory.pmdSameOnInstall': 'huge-fault-vs-fault',
   'without-huge-memory.pmdSameBeforeWp': 'huge-zero-two-writers',
 };

@@ -19,7 +19,10 @@ const FUNCTION_LINES = 70;
 const SIZED = /^(src|apps|test|bench)\//;
 
 /** Files over the soft cap, each with the reason why it stays whole. Must be exactly the files that are over it. */
-export const LONG_FILES: Readonly<Record<string, string>> = {};
+export const LONG_FILES: Readonly<Record<string, string>> = {
+  'src/kernel/mm/userfaultfd-move.ts':
+    'one page on its way, and every look that is repeated under the next lock',
+};
 
 /** Functions over the cap as `path#name`, each with its reason. Must be exactly the functions that are over it. */
 export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {};

@@ -7,6 +7,7 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
+import { MADV_COLLAPSE } from '../../uapi/mman.ts';
 import {
   EVENT_FORK,
   EVENTS,
@@ -258,7 +259,8 @@ class Draw {
   }
 
   #advice(): number {
-    const known = ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.nr);
+    // What it maps is too small for huge pages.
+    const known = ADVICE.map((a) => a.nr).filter((nr) => nr !== MADV_COLLAPSE);
     if (this.#swaps && this.#chance(2)) return this.#pick(SWAPPING);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
     return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);

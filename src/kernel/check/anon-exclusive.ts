@@ -4,7 +4,7 @@
  */
 import { machine } from '../../machine/current.ts';
 import { PG_ANON, PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
-import { type Pte, pteHuge, ptePfn, ptePresent, pteSpecial, pteWrite } from '../../machine/pte.ts';
+import { ptePfn, ptePresent, pteSpecial, pteWrite } from '../../machine/pte.ts';
 import type { World } from '../world.ts';
 import { forEachPte, place } from './page-tables.ts';
 
@@ -14,7 +14,7 @@ export function check(world: World): string | null {
   let wrong: string | null = null;
   const seen = new Set<number>();
   for (const mm of world.mms) {
-    forEachPte(mm, (address, pte, slot) => {
+    forEachPte(mm, (address, pte, _slot, huge) => {
       if (!ptePresent(pte)) return;
       const pfn = ptePfn(pte);
       if (pteSpecial(pte)) {
@@ -24,7 +24,6 @@ export function check(world: World): string | null {
       const { flags } = machine.frames;
       const head = machine.frames.head(pfn);
       if (((flags[head] ?? 0) & PG_ANON) === 0) return;
-      const huge = pteHuge((machine.tables.words[slot] ?? 0) as Pte);
       const exclusive = ((flags[huge ? head : pfn] ?? 0) & PG_ANON_EXCLUSIVE) !== 0;
       if (pteWrite(pte) && !exclusive) {
         wrong ??= `frame ${pfn} is writable at ${place(mm, address)} and not AnonExclusive`;

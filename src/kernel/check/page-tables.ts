@@ -2,14 +2,19 @@
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { PTE_NONE, type Pte, pteHuge, pteIsTable, pteOfHuge, pteTable } from '../../machine/pte.ts';
+import { world } from '../current.ts';
 import type { Mm, Vaddr } from '../mm/mm-types.ts';
 import { pmdSize, pudSize } from '../mm/pgtable.ts';
 
 /**
- * Calls back for every PTE of an mm that is not empty, whether or not a VMA covers it. A huge page counts as an entry for
+ * Calls back for every PTE of an mm that is not empty, whether or not a VMA covers it. A table that a collapse has taken
+ * out for the time being counts as if it were in its place. A huge page counts as an entry for
  * each of its pages; the slot is then that of the PMD.
  */
-export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: number) => void): void {
+export function forEachPte(
+  mm: Mm,
+  visit: (address: Vaddr, pte: Pte, slot: number, huge: boolean) => void,
+): void {
   const { words, granule } = machine.tables;
   const { ptrsPerPte, ptrsPerPmd } = machine.geometry;
   const [pmdSpan, pudSpan] = [pmdSize(), pudSize()];
@@ -20,18 +25,19 @@ export function forEachPte(mm: Mm, visit: (address: Vaddr, pte: Pte, slot: numbe
       const first = pteTable(pud) * granule;
       const pudBase = (key * granule + u) * pudSpan;
       for (let m = 0; m < ptrsPerPmd; m++) {
-        const pmd = (words[first + m] ?? 0) as Pte;
+        const here = (words[first + m] ?? 0) as Pte;
+        const pmd = here === PTE_NONE ? (world.detachedTables.get(first + m) ?? here) : here;
         const base = pudBase + m * pmdSpan;
         if (pteHuge(pmd)) {
           for (let i = 0; i < ptrsPerPte; i++) {
-            visit(base + i * PAGE_SIZE, pteOfHuge(pmd, i), first + m);
+            visit(base + i * PAGE_SIZE, pteOfHuge(pmd, i), first + m, true);
           }
         }
         if (!pteIsTable(pmd)) continue;
         const slots = pteTable(pmd) * granule;
         for (let i = 0; i < ptrsPerPte; i++) {
           const pte = (words[slots + i] ?? 0) as Pte;
-          if (pte !== PTE_NONE) visit(base + i * PAGE_SIZE, pte, slots + i);
+          if (pte !== PTE_NONE) visit(base + i * PAGE_SIZE, pte, slots + i, false);
         }
       }
     }

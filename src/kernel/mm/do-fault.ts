@@ -11,6 +11,7 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import {
   mkPte,
   type Pfn,
+  PTE_HUGE,
   PTE_NONE,
   PTE_YOUNG,
   type Pte,
@@ -32,11 +33,18 @@ import type { Vaddr, Vma } from './mm-types.ts';
 import { stableAddressSpace } from './oom-stable.ts';
 import { allocPage } from './page-alloc.ts';
 import { fileAsksFirst, maybeMkWrite, mkUffdWp, pageProt, vmPageProtWrite } from './page-prot.ts';
-import { ptLockOf } from './pgtable.ts';
+import { allocPmd, pmdOrder, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
-import { folioAddFileRmap, folioAddNewAnonRmap, folioMarkDirty, linearPageIndex } from './rmap.ts';
+import {
+  folioAddFileRmap,
+  folioAddFileRmapPmd,
+  folioAddNewAnonRmap,
+  folioMarkDirty,
+  linearPageIndex,
+} from './rmap.ts';
 import { shmemFault } from './shmem.ts';
 import { dirtyBits } from './soft-dirty.ts';
+import { thpVmaSuitable, vmaThpDisabled } from './thp-policy.ts';
 import {
   FAULT_FLAG_WRITE,
   flagged,
@@ -118,6 +126,7 @@ const FINISHED = {
  * Requires: the lock of the page of the file. @linux mm/memory.c finish_fault
  */
 function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<keyof typeof FINISHED> {
+  if (!anon && vmf.slot < 0 && canMapWhole(vmf, pfn)) return yield* doSetPmd(vmf, pfn);
   const table = vmf.slot < 0 ? yield* vmfPteAlloc(vmf) : 'done';
   if (table !== 'done') return table === 'huge' ? 'changed' : table;
   const { vma, slot } = vmf;
@@ -138,6 +147,33 @@ function* finishFault(vmf: Fault, pfn: Pfn, anon: boolean): Steps<keyof typeof F
   unlock(ptl);
   if (!same) return 'changed';
   return stable ? 'mapped' : 'lost';
+}
+
+/** Whether the page is one of a huge folio that fits the mapping at this place. @linux do_set_pmd */
+function canMapWhole({ vma, address }: Fault, pfn: Pfn): boolean {
+  if (machine.frames.order(pfn) !== pmdOrder() || vmaThpDisabled(vma)) return false;
+  return thpVmaSuitable(vma, address);
+}
+
+/** Maps the whole folio where nothing is mapped. Requires: the folio lock. */
+function* doSetPmd(vmf: Fault, pfn: Pfn): Steps<'mapped' | 'changed' | 'no-memory'> {
+  const { vma } = vmf;
+  const pmd = allocPmd(vma.mm, vmf.address);
+  if (pmd < 0) return 'no-memory';
+  const head = machine.frames.head(pfn);
+  const pml = ptLockOf(pmd);
+  yield* lock(pml);
+  const empty = getPte(pmd) === PTE_NONE;
+  if (empty) {
+    const write = flagged(vmf.flags, FAULT_FLAG_WRITE);
+    let entry = withFlags(filePte(vma, head), PTE_HUGE);
+    if (write) entry = maybeMkWrite(withFlags(entry, dirtyBits()), vma);
+    folioAddFileRmapPmd(head, vma);
+    if (write) folioMarkDirty(head);
+    setPte(pmd, entry);
+  }
+  unlock(pml);
+  return empty ? 'mapped' : 'changed';
 }
 
 function filePte(vma: Vma, pfn: Pfn): Pte {
@@ -165,6 +201,9 @@ function* doFaultAround(vmf: Fault, inode: Inode): Steps<boolean> {
   const end = Math.min(to, Math.ceil(inode.size / PAGE_SIZE) - index);
   if (vmf.slot < 0) {
     if (!anyCached(inode, index + from, index + end)) return false;
+    const cached = peekFolio(inode.mapping, index);
+    // A huge folio is mapped whole, by the fault itself.
+    if (cached !== 0 && canMapWhole(vmf, cached)) return false;
     const table = yield* vmfPteAlloc(vmf);
     // A huge page maps it now: nothing is left to do.
     if (table !== 'done') return table === 'huge';

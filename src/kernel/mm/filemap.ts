@@ -120,6 +120,45 @@ export function filemapRemoveFolio(mapping: AddressSpace, index: number, pfn: Pf
 }
 
 /**
+ * Puts a new large folio into the cache: a step. The cache takes a reference for each of its pages.
+ * @returns false when there is a page in its range already
+ * Requires: the folio lock of the new folio.
+ */
+export function* filemapAddLarge(mapping: AddressSpace, index: number, head: Pfn): Steps<boolean> {
+  const { frames } = machine;
+  const pages = 1 << frames.order(head);
+  if (sched.wants()) yield* access('add folio', mapping.cell, WRITE);
+  for (let at = index; at < index + pages; at++) {
+    if (peekFolio(mapping, at) !== 0 || mapping.swapped?.has(at) === true) return false;
+  }
+  sched.touch(mapping.cell, WRITE);
+  sched.touch(folioCell(head), WRITE);
+  for (let i = 0; i < pages; i++) {
+    sched.touch(mapping.pageCell(index + i), WRITE);
+    mapping.pages.set(index + i, (head + i) as Pfn);
+  }
+  frames.flags[head] = PG_SWAPBACKED;
+  frames.mapping[head] = -mapping.id;
+  frames.index[head] = index;
+  frames.getMany(head, pages);
+  return true;
+}
+
+/** Takes a large folio out of the cache. Requires: the folio lock; a reference of the caller's. */
+export function filemapRemoveLarge(mapping: AddressSpace, head: Pfn): void {
+  const { frames } = machine;
+  const [index, pages] = [frames.indexOf(head), 1 << frames.order(head)];
+  sched.touch(mapping.cell, WRITE);
+  sched.touch(folioCell(head), WRITE);
+  for (let at = index; at < index + pages; at++) {
+    sched.touch(mapping.pageCell(at), WRITE);
+    mapping.pages.delete(at);
+  }
+  frames.mapping[head] = 0;
+  frames.putMany(head, pages, world.owner());
+}
+
+/**
  * Indices in [first, end) that have a page now, in memory or on the swap device, in order: a step.
  * @param end exclusive; may be infinite
  */

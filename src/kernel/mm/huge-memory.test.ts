@@ -3,8 +3,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KernelWorld, RW } from '../../../test/kernel-world.ts';
 import { PG_ANON_EXCLUSIVE } from '../../machine/frames.ts';
 import { ptePfn, swpOffset } from '../../machine/pte.ts';
+import { EINVAL } from '../../uapi/errno.ts';
 import {
   MADV_COLD,
+  MADV_COLLAPSE,
   MADV_DONTNEED,
   MADV_FREE,
   MADV_GUARD_INSTALL,
@@ -218,7 +220,16 @@ test('does UFFDIO_MOVE move a whole huge page as one, and split it for part', ()
   k.vma(dst).uffd = uffd;
   k.vma(dst).flags = withFlag(k.vma(dst).flags, VM_UFFD_MISSING);
   const move = (to: number, from: number, pages: number): unknown =>
-    k.run(movePages(kit, { ctx: uffd, dst: to, src: from, len: pages * P, mode: 0 }));
+    k.run(
+      movePages(kit, {
+        ctx: uffd,
+        srcMm: kit.mmOrDie,
+        dst: to,
+        src: from,
+        len: pages * P,
+        mode: 0,
+      }),
+    );
   k.store(a, 1);
   k.store(a + P, 2);
   const head = frame(a);
@@ -233,6 +244,37 @@ test('does UFFDIO_MOVE move a whole huge page as one, and split it for part', ()
   ]);
   expect([k.slot(a + H), k.slot(a + H + 2 * P)]).toEqual(['none', 'present special']);
   k.vma(dst).uffd = null;
+});
+
+test('does MADV_COLLAPSE make a huge page of what is there', () => {
+  expect(advise(MADV_NOHUGEPAGE, 0, 8)).toBe(0);
+  k.store(a, 1);
+  expect(advise(MADV_COLLAPSE, 0, 4)).toBe(-EINVAL);
+  const b = k.map(8, RW, 0xc0000);
+  const collapse = (at: number, pages = 4): number =>
+    k.run(doMadvise(k.task.mmOrDie, at, pages * P, MADV_COLLAPSE));
+  // 6.18.44: nothing there, or only the zero page: EINVAL.
+  expect(collapse(b)).toBe(-EINVAL);
+  k.load(b);
+  expect(collapse(b)).toBe(-EINVAL);
+  k.store(b + P, 5);
+  expect([collapse(b, 1), huge(k.task, b)]).toEqual([0, 0]);
+  expect([collapse(b), huge(k.task, b), k.load(b + P), k.load(b)]).toEqual([0, H, 5, 0]);
+  expect(collapse(b)).toBe(0);
+  // The second span has no table: the first stays collapsed.
+  expect([collapse(b, 8), huge(k.task, b)]).toEqual([-EINVAL, H]);
+});
+
+test('are pages shared with a child copied by a collapse, and a guard in its way', () => {
+  const b = k.map(8, RW, 0xc0000);
+  k.store(b, 1);
+  const child = k.fork();
+  expect(k.run(doMadvise(k.task.mmOrDie, b, H, MADV_COLLAPSE))).toBe(0);
+  expect([huge(k.task, b), k.load(b), k.load(b, child)]).toEqual([H, 1, 1]);
+  k.store(b + H, 2);
+  expect(k.run(doMadvise(k.task.mmOrDie, b + H + P, P, MADV_GUARD_INSTALL))).toBe(0);
+  expect(k.run(doMadvise(k.task.mmOrDie, b + H, H, MADV_COLLAPSE))).toBe(-EINVAL);
+  expect(k.load(b + H)).toBe(2);
 });
 
 test('do pages of a huge page go to consecutive slots of the swap device', () => {

@@ -3,7 +3,6 @@ import { errnoTable } from '../errno-row.ts';
 
 export const MADVISE_ERRORS = errnoTable('madvise', {
   unknown: ['EINVAL', 'no such advice'],
-  unmodelled: ['EINVAL', 'this advice is not modelled yet'],
   unaligned: ['EINVAL', 'addr is not a multiple of the page size'],
   wraps: ['EINVAL', 'addr + len is beyond the end of the address space'],
   kind: ['EINVAL', 'this advice does not suit this kind of mapping'],
@@ -16,6 +15,13 @@ export const MADVISE_ERRORS = errnoTable('madvise', {
   cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
   tooMany: ['EAGAIN', 'changing part of a mapping would make more mappings than max_map_count'],
   gone: ['ENOMEM', 'the mapping went away while its monitor was told of the removal'],
+  collapseUnfit: [
+    'EINVAL',
+    'no huge page fits, or a page is missing its like: nothing mapped, a marker, a copy',
+  ],
+  collapseHoles: ['EBUSY', 'pages are missing that user space wants to fill'],
+  collapseBusy: ['EAGAIN', 'a page is in use by somebody else'],
+  collapseMemory: ['ENOMEM', 'no run of free frames for a huge page'],
   populate: ['EINVAL', 'the mapping does not allow the access'],
   fault: ['EFAULT', 'an access would have raised a signal'],
   poison: ['EHWPOISON', 'a page is poisoned'],

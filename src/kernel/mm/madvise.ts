@@ -35,6 +35,7 @@ import { userfaultfdRemove } from '../fs/userfaultfd-events.ts';
 import { seam } from '../seam.ts';
 import { madviseGuard } from './guard.ts';
 import { isVmHugetlb, vmaPageSize, wholePages } from './hugetlb-vma.ts';
+import { madviseCollapse } from './khugepaged.ts';
 import { unmergeKsmPages } from './ksm.ts';
 import { MADVISE_ERRORS } from './madvise-errors.ts';
 import { coldRange, freeRange, pageoutRange } from './madvise-lru.ts';
@@ -97,7 +98,7 @@ interface Advice {
     | 'populate'
     | 'guard'
     | 'willneed'
-    | 'unmodelled'
+    | 'collapse'
     | FlagChange;
   /** What is missing, for the coverage page. */
   readonly gap: string;
@@ -168,7 +169,7 @@ export const ADVICE: readonly Advice[] = [
   row('MADV_POPULATE_READ', MADV_POPULATE_READ, 'populate'),
   row('MADV_POPULATE_WRITE', MADV_POPULATE_WRITE, 'populate'),
   row('MADV_DONTNEED_LOCKED', MADV_DONTNEED_LOCKED, 'dontneed'),
-  row('MADV_COLLAPSE', MADV_COLLAPSE, 'unmodelled', 'transparent huge pages'),
+  row('MADV_COLLAPSE', MADV_COLLAPSE, 'collapse'),
   row('MADV_GUARD_INSTALL', MADV_GUARD_INSTALL, 'guard'),
   row('MADV_GUARD_REMOVE', MADV_GUARD_REMOVE, 'guard'),
 ];
@@ -197,8 +198,8 @@ export function* doMadvise(
   const end = start + pageAlign(length);
   if (end === start) return 0;
   switch (advice.work) {
-    case 'unmodelled':
-      return fail(E.unmodelled);
+    case 'collapse':
+      return yield* madviseCollapse(mm, start, end);
     case 'populate':
       return yield* madvisePopulate(mm, start, end, behavior === MADV_POPULATE_WRITE);
     case 'dontneed':

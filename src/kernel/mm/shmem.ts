@@ -20,21 +20,26 @@ import { handleUserfault } from '../fs/userfaultfd.ts';
 import { type Seam, seam } from '../seam.ts';
 import {
   filemapAddFolio,
+  filemapAddLarge,
   filemapGetFolio,
   filemapIndices,
   filemapLockFolio,
   filemapRemoveFolio,
+  filemapRemoveLarge,
   folioMarkUptodate,
   folioStillCached,
   unmapMappingFolio,
   unmapMappingRange,
 } from './filemap.ts';
 import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
+import { splitFolio } from './huge-split.ts';
 import { isPoisoned } from './hwpoison.ts';
 import { allocPage } from './page-alloc.ts';
+import { pmdOrder } from './pgtable.ts';
 import { folioMarkDirty } from './rmap.ts';
 import { peekSwapped, shmemFreeSwap } from './shmem-swap.ts';
 import { shmemSwapinFolio } from './shmem-swapin.ts';
+import { thpAllowable, usesHugePages } from './thp-policy.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_RETRY_NOWAIT,
@@ -125,9 +130,27 @@ export function* shmemGetFolio(
     if (vmf !== null && has(vmf.vma.flags, VM_UFFD_MISSING)) {
       return { kind: 'userfault', result: yield* handleUserfault(vmf, 'missing') };
     }
+    const huge = vmf === null ? null : yield* allocAndAddHuge(inode, index, vmf);
+    if (huge !== null) return huge;
     const made = yield* allocAndAdd(inode, index, sgp);
     if (made !== null) return made;
   }
+}
+
+/** A huge folio around the page, where the mapping wants them and nothing is in the way. @returns null: a small one */
+function* allocAndAddHuge(inode: Inode, index: number, vmf: Fault): Steps<GotFolio | null> {
+  if (!usesHugePages() || !thpAllowable(vmf.vma, 'fault', vmf.address)) return null;
+  const head = machine.frames.allocFolio(world.owner(), pmdOrder());
+  if (head === 0) return null;
+  folioSetLocked(head);
+  const first = index - (index % machine.geometry.ptrsPerPte);
+  if (!(yield* filemapAddLarge(inode.mapping, first, head))) {
+    folioUnlockPut(head);
+    return null;
+  }
+  for (let i = 0; i < machine.geometry.ptrsPerPte; i++) machine.frames.zero((head + i) as Pfn);
+  folioMarkUptodate(head);
+  return { kind: 'folio', pfn: (head + index - first) as Pfn };
 }
 
 /** @returns null when somebody else added a page first: look again. @linux shmem_alloc_and_add_folio */
@@ -259,10 +282,24 @@ function* removePages(inode: Inode, first: number, end: number): Steps<boolean> 
       continue;
     }
     if (machine.frames.mapcount(pfn) > 0) yield* unmapMappingFolio(mapping, pfn);
-    filemapRemoveFolio(mapping, index, pfn);
+    if (yield* splitFolio(pfn)) {
+      filemapRemoveFolio(mapping, index, pfn);
+    } else if (wholeIn(pfn, first, end)) {
+      filemapRemoveLarge(mapping, machine.frames.head(pfn));
+    } else {
+      // Part of a large folio that somebody uses: it stays, empty there. @linux truncate_inode_partial_folio
+      machine.frames.zero(pfn);
+    }
     folioUnlockPut(pfn);
   }
   return indices.length > 0;
+}
+
+/** Whether all pages of the folio lie in [first, end). */
+function wholeIn(pfn: Pfn, first: number, end: number): boolean {
+  const { frames } = machine;
+  const index = frames.indexOf(frames.head(pfn));
+  return index >= first && index + (1 << frames.order(pfn)) <= end;
 }
 
 /** Zeroes bytes [from, to) of one page, if it is there. Both lie in it, or are its ends. */

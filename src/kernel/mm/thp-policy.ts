@@ -46,7 +46,7 @@ export function thpVmaSuitable(vma: Vma, address: Vaddr): boolean {
 }
 
 /** Whether the mapping or the process forbid huge pages whatever the system says. @linux vma_thp_disabled */
-function thpDisabled(vma: Vma, use: ThpUse): boolean {
+export function vmaThpDisabled(vma: Vma, use: ThpUse = 'fault'): boolean {
   if (has(vma.flags, VM_NOHUGEPAGE)) return true;
   const { thpDisable } = vma.mm;
   if (thpDisable === 'all') return true;
@@ -58,7 +58,7 @@ function thpDisabled(vma: Vma, use: ThpUse): boolean {
  * Requires: something that keeps the VMA.
  */
 export function thpAllowable(vma: Vma, use: ThpUse, address: Vaddr | null = null): boolean {
-  if (has(vma.flags, VM_HUGETLB) || thpDisabled(vma, use)) return false;
+  if (has(vma.flags, VM_HUGETLB) || vmaThpDisabled(vma, use)) return false;
   if (use !== 'fault' && has(vma.flags, VM_SPECIAL as VmFlags)) return false;
   if (address !== null && !thpVmaSuitable(vma, address)) return false;
   if (address === null && use === 'smaps' && !anySuitable(vma)) return false;

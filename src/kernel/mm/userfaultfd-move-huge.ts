@@ -73,7 +73,6 @@ function isExclusive(head: Pfn): boolean {
 }
 
 function* moveWhole(areas: Areas, dst: Vaddr, src: Vaddr, from: number): Steps<MovedHuge> {
-  const { mm } = areas.src;
   const to = allocPmd(areas.dst.mm, dst);
   if (to < 0) return MOVE_ERRNOS.noMemory;
   const pml = ptLockOf(from);

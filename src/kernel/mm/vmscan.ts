@@ -184,7 +184,7 @@ export type OnePlace = (pfn: Pfn, place: RmapPlace, slot: number) => void;
  * Visits, under its page-table lock, every entry that may map a folio, up to locked memory.
  * Requires: a reference. @linux rmap_walk
  */
-export function* walkFolioPlaces(pfn: Pfn, visit: OnePlace): Steps<void> {
+export function* walkFolioPlaces(pfn: Pfn, visit: OnePlace, lockedToo = false): Steps<void> {
   const { frames } = machine;
   const anonVma = world.anonVmas.get(frames.mapping[pfn] ?? 0);
   const mapping = world.mappings.get(-(frames.mapping[pfn] ?? 0));
@@ -193,7 +193,7 @@ export function* walkFolioPlaces(pfn: Pfn, visit: OnePlace): Steps<void> {
   yield* lockRead(rmapLock);
   const places = mapping === undefined ? rmapPlaces(pfn) : rmapFilePlaces(pfn, mapping);
   for (const place of places) {
-    if (yield* unmapPlace(pfn, place, visit)) break;
+    if (yield* unmapPlace(pfn, place, visit, lockedToo)) break;
   }
   unlockRead(rmapLock);
 }
@@ -226,7 +226,8 @@ function discardLazyfree(pfn: Pfn, { vma, address }: RmapPlace, slot: number): v
 function* unmapPlace(
   pfn: Pfn,
   place: RmapPlace,
-  unmap: (pfn: Pfn, place: RmapPlace, slot: number) => void,
+  unmap: OnePlace,
+  lockedToo: boolean,
 ): Steps<boolean> {
   const { mm } = place.vma;
   const { address } = place;
@@ -237,13 +238,18 @@ function* unmapPlace(
   if (slot >= 0) {
     const pte = getPte(slot);
     const maps = ptePresent(pte) && !pteSpecial(pte) && ptePfn(pte) === pfn;
-    locked = maps && has(place.vma.flags, VM_LOCKED);
+    locked = maps && !lockedToo && has(place.vma.flags, VM_LOCKED);
     if (!locked) unmap(pfn, place, slot);
     unlock(ptLockOf(slot));
   }
   world.rcu.readUnlock();
   yield* mmuNotifierInvalidateRangeEnd(range);
   return locked;
+}
+
+/** Unmaps a page of a file, from locked memory too. Requires: the folio lock. @linux try_to_unmap with TTU_IGNORE_MLOCK */
+export function* unmapFileFolio(pfn: Pfn): Steps<void> {
+  if (machine.frames.mapcount(pfn) > 0) yield* walkFolioPlaces(pfn, unmapFileOne, true);
 }
 
 /** A page of a file: the slot becomes empty, or remembers write protection. Requires: the page-table lock. */

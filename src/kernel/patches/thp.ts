@@ -1,7 +1,11 @@
 /** Transparent huge pages: systems that use them, and what they once broke. */
+
+import type { Steps } from '../../sched/op.ts';
 import { emptyForAMoment, invalidatePmd } from '../mm/huge-pmd.ts';
+import { holesAllowed } from '../mm/khugepaged-file.ts';
 import { thpSettings } from '../mm/thp-policy.ts';
 import { THP_MADVISE } from '../mm/thp-settings.ts';
+import { keepsRefToLarge } from '../mm/userfaultfd-move.ts';
 import { override, type Patch } from '../seam.ts';
 
 const thp: Patch = {
@@ -30,4 +34,31 @@ const thpTransientClear: Patch = {
   overrides: [override(invalidatePmd, () => emptyForAMoment)],
 };
 
-export const THP_PATCHES: readonly Patch[] = [thp, thpAlways, thpTransientClear];
+const collapseFillsHoles: Patch = {
+  name: 'collapse-fills-holes',
+  title: 'collapsing shared memory fills holes that somebody waits for with userfaultfd',
+  reference: 'mm/khugepaged: skip shmem with userfaultfd',
+  versions: '<6.4',
+  overrides: [override(holesAllowed, () => noLook)],
+};
+
+function* noLook(): Steps<boolean> {
+  return true;
+}
+
+/** The call of one page held the folio whose lock it waited for, so that the call of another could never split it. */
+const moveKeepsLargeFolio: Patch = {
+  name: 'move-keeps-large-folio',
+  title: 'UFFDIO_MOVE holds a large folio while it waits for its lock',
+  reference: '37b338eed105',
+  versions: '<6.14',
+  overrides: [override(keepsRefToLarge, () => () => true)],
+};
+
+export const THP_PATCHES: readonly Patch[] = [
+  thp,
+  thpAlways,
+  thpTransientClear,
+  collapseFillsHoles,
+  moveKeepsLargeFolio,
+];

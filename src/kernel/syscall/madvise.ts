@@ -9,8 +9,7 @@ function* sysMadvise(task: Task, [start = 0, size = 0, advice = 0]: SysArgs): St
   return yield* doMadvise(task.mmOrDie, start, size, advice);
 }
 
-const missing = ADVICE.filter((a) => a.work === 'unmodelled').map((a) => `${a.name} (${a.gap})`);
-const partial = ADVICE.filter((a) => a.work !== 'unmodelled' && a.gap !== '');
+const partial = ADVICE.filter((a) => a.gap !== '');
 
 export const rows: readonly SyscallRow[] = [
   {
@@ -22,9 +21,7 @@ export const rows: readonly SyscallRow[] = [
       flags('advice', Object.fromEntries(ADVICE.map((a) => [a.name, a.nr]))),
     ],
     handler: sysMadvise,
-    supports: ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.name),
-    gap:
-      `Not modelled yet, EINVAL: ${missing.join(', ')}. ` +
-      `${partial.map((a) => `${a.name}: ${a.gap}`).join('; ')}.`,
+    supports: ADVICE.map((a) => a.name),
+    gap: `${partial.map((a) => `${a.name}: ${a.gap}`).join('; ')}.`,
   },
 ];

@@ -80,7 +80,7 @@ export const rows: readonly SyscallRow[] = [
       number('flags'),
     ],
     handler: sysProcessMadvise,
-    supports: ADVICE.filter((a) => a.work !== 'unmodelled').map((a) => a.name),
+    supports: ADVICE.map((a) => a.name),
     gap: 'Advice that madvise(2) does not model yet.',
   },
 ];
