@@ -23,7 +23,7 @@ import { SHM_ERRORS, SHMAT_ERRORS, SHMDT_ERRORS } from './ipc/shm.ts';
 import { MADVISE_ERRORS } from './mm/madvise-errors.ts';
 import { MINCORE_ERRORS } from './mm/mincore.ts';
 import { MLOCK_ERRORS, MLOCKALL_ERRORS } from './mm/mlock.ts';
-import { MMAP_ERRORS } from './mm/mmap.ts';
+import { MMAP_ERRORS } from './mm/mmap-errors.ts';
 import { MPROTECT_ERRORS } from './mm/mprotect.ts';
 import { MREMAP_ERRORS } from './mm/mremap.ts';
 import { MSEAL_ERRORS } from './mm/mseal.ts';

@@ -44,6 +44,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-swap.folioStillSwapped': 'swap-in-vs-reuse',
   'without-swap.slotSameOnSwapIn': 'swap-in-twice',
   'without-swap.slotStillCounted': 'swap-in-vs-reuse',
+  'without-move.noNewSwapFolio': 'h2-move-vs-slot-reuse',
   'without-oom.stableAddressSpace': 'oom-reaper-vs-write',
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',

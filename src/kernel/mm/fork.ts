@@ -51,6 +51,7 @@ import { linkFileVma } from './filemap.ts';
 import { copyHugePmd } from './huge-pmd.ts';
 import { copyHugetlbPageRange } from './hugetlb-copy.ts';
 import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
+import { inheritedMdwe } from './mdwe.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.ts';
@@ -120,6 +121,7 @@ export const cancelsForkEvents = seam('fork.cancelsForkEvents', (): boolean => t
 
 function copyFields(mm: Mm, old: Mm): void {
   mm.mergeAny = old.mergeAny;
+  mm.mdwe = inheritedMdwe(old);
   mm.exeFile = old.exeFile === null ? null : fget(old.exeFile);
   mm.startBrk = old.startBrk;
   mm.brk = old.brk;

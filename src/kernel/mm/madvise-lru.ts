@@ -49,6 +49,7 @@ import { folioRemoveRmap, folioRemoveRmapPmd } from './rmap.ts';
 import { shmemSwapinRange } from './shmem-swapin.ts';
 import { swapReadahead } from './swap-state.ts';
 import { folioFreeSwap, folioSwapOffset, freeSwapAndCache } from './swapfile.ts';
+import { has, VM_DROPPABLE } from './vm-flags.ts';
 import { pageoutFolio } from './vmscan.ts';
 
 /** What one entry becomes. */
@@ -241,7 +242,8 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
     picked.push(pfn);
     return pte;
   }
-  if (pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY)) {
+  const written = pteDirty(pte) || frames.hasFlag(pfn, PG_DIRTY);
+  if (written && !has(vma.flags, VM_DROPPABLE)) {
     if (world.swap !== null) frames.clearFlag(pfn, PG_LAZYFREE);
     return pte;
   }

@@ -123,6 +123,8 @@ export class Mm {
    * from then on an entry may be protected and writable at once, as it may on 6.18. Only ever set.
    */
   staleUffdWp = false;
+  /** PR_MDWE_* bits (mdwe.ts). */
+  mdwe = 0;
   /** Private memory has been taken from it (oom-stable.ts). @linux MMF_UNSTABLE */
   unstable = false;
   /** The most pages mapped and resident so far, as of the last unmapping. @linux hiwater_vm, hiwater_rss */

@@ -2,41 +2,30 @@
 import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE, TASK_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../../uapi/fcntl.ts';
 import {
-  MAP_ANONYMOUS,
-  MAP_DENYWRITE,
-  MAP_EXECUTABLE,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
-  MAP_GROWSDOWN,
-  MAP_HUGETLB,
   MAP_LOCKED,
   MAP_NONBLOCK,
-  MAP_NORESERVE,
   MAP_POPULATE,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  MAP_SHARED_VALIDATE,
-  MAP_STACK,
-  MAP_TYPE,
   PROT_READ,
   PROT_WRITE,
 } from '../../uapi/mman.ts';
 import { world } from '../current.ts';
-import { type ErrnoRow, errnoTable, fail } from '../errno-row.ts';
+import { fail } from '../errno-row.ts';
 import { type File, fget, fput } from '../fs/file.ts';
-import { sealedVmFlags } from '../fs/memfd.ts';
 import { shmemZeroSetup } from '../fs/shmem-file.ts';
 import { type UserfaultfdUnmapCtx, userfaultfdUnmapComplete } from '../fs/userfaultfd-events.ts';
 import { STACK_GUARD_GAP } from './expand-stack.ts';
 import { linkFileVma } from './filemap.ts';
-import { HUGETLB_VM_FLAGS, hugetlbfsFileMmap } from './hugetlb-mmap.ts';
+import { hugetlbfsFileMmap } from './hugetlb-mmap.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import { ksmVmaFlags } from './ksm-any.ts';
+import { deniesWriteExec } from './mdwe.ts';
 import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
-
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
+import { MMAP_ERRORS } from './mmap-errors.ts';
+import { MAY, type MmapRequest, mapFlags, vmFlagsOf } from './mmap-flags.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { unmapRegion } from './munmap.ts';
 import { pmdSize } from './pgtable.ts';
@@ -48,85 +37,15 @@ import {
   VM_ACCOUNT,
   VM_GROWSDOWN,
   VM_LOCKED,
-  VM_MAYEXEC,
-  VM_MAYREAD,
-  VM_MAYSHARE,
-  VM_MAYWRITE,
-  VM_NOHUGEPAGE,
-  VM_NORESERVE,
   VM_SHARED,
-  VM_WRITE,
   type VmFlags,
   withFlag,
-  withoutFlag,
 } from './vm-flags.ts';
 import { pageAlign, pageStart, vmProt } from './vm-prot.ts';
 import { insertVma, mergeNewRange } from './vma.ts';
 
-export const MMAP_ERRORS = errnoTable('mmap', {
-  hugeSize: ['EINVAL', 'MAP_HUGETLB with a size of huge pages that there is not'],
-  offset: ['EINVAL', 'offset is not a multiple of the page size'],
-  badFd: ['EBADF', 'fd is not open'],
-  notHugetlb: ['EINVAL', 'MAP_HUGETLB with a file that has no huge pages'],
-  file: ['ENODEV', 'this kind of file cannot be mapped'],
-  empty: ['EINVAL', 'the length is 0'],
-  tooLong: ['ENOMEM', 'the length is more than an address space holds'],
-  overflow: ['EOVERFLOW', 'offset + length is beyond the largest file'],
-  tooMany: ['ENOMEM', 'there are max_map_count mappings already'],
-  beyond: ['ENOMEM', 'the range reaches beyond user space'],
-  noRoom: ['ENOMEM', 'no gap in the address space is large enough'],
-  unaligned: ['EINVAL', 'MAP_FIXED with an address that is not a multiple of the page size'],
-  unalignedHuge: [
-    'EINVAL',
-    'MAP_FIXED with an address that is not a multiple of the huge page size',
-  ],
-  low: ['EPERM', 'the address is below vm.mmap_min_addr'],
-  taken: ['EEXIST', 'MAP_FIXED_NOREPLACE over something mapped'],
-  lockNotAllowed: ['EPERM', 'MAP_LOCKED, and RLIMIT_MEMLOCK is 0'],
-  lockLimit: ['EAGAIN', 'more would be locked than RLIMIT_MEMLOCK allows'],
-  sharedGrows: ['EINVAL', 'MAP_GROWSDOWN with MAP_SHARED'],
-  validate: ['EOPNOTSUPP', 'MAP_SHARED_VALIDATE with a flag that the file does not support'],
-  sharedWrite: ['EACCES', 'a shared writable mapping of a file that is not open for writing'],
-  noRead: ['EACCES', 'the file is not open for reading'],
-  fileGrows: ['EINVAL', 'MAP_GROWSDOWN on a file'],
-  type: ['EINVAL', 'neither MAP_PRIVATE nor MAP_SHARED'],
-  sealed: ['EPERM', 'a shared writable mapping of a file with a write seal'],
-  hugeOffset: ['EINVAL', 'offset is not a multiple of the huge page size'],
-  noHugePages: ['ENOMEM', 'the pool has too few huge pages for a promise of them all'],
-});
-
-/** Flags that MAP_SHARED ignores where it does not know them; MAP_SHARED_VALIDATE refuses all others. */
-const LEGACY_MAP_MASK =
-  MAP_SHARED_VALIDATE |
-  MAP_FIXED |
-  MAP_ANONYMOUS |
-  MAP_DENYWRITE |
-  MAP_EXECUTABLE |
-  MAP_GROWSDOWN |
-  MAP_LOCKED |
-  MAP_NORESERVE |
-  MAP_POPULATE |
-  MAP_NONBLOCK |
-  MAP_STACK |
-  MAP_HUGETLB;
 /** Pages of the largest file. */
 const MAX_PGOFF = 2 ** 51;
-
-const MAY: VmFlags = (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC) as VmFlags;
-
-/** What mmap is asked for. */
-export interface MmapRequest {
-  readonly address: Vaddr;
-  /** Bytes; rounded up to pages. */
-  readonly length: number;
-  readonly prot: number;
-  /** MAP_* flags. */
-  readonly flags: number;
-  /** What to map; absent or null: anonymous memory. */
-  readonly file?: File | null;
-  /** Where in the file, in pages. */
-  readonly pgoff?: number;
-}
 
 /** What lies under a mapping: a file from a page on. */
 interface Backing {
@@ -175,6 +94,7 @@ function* mmapLocked(
   if (!mlockFutureOk(mm, mapFlags(mm, request), length)) return fail(E.lockLimit);
   const asked = vmFlagsOf(mm, request, file);
   if (typeof asked !== 'number') return fail(asked.refused);
+  if (deniesWriteExec(mm, asked, asked)) return fail(E.writeExec);
   const vm = ksmVmaFlags(mm, asked);
   if (file !== null) {
     return yield* mmapRegion(mm, address, length, vm, heard, true, { file, pgoff });
@@ -185,49 +105,6 @@ function* mmapLocked(
   const result = yield* mmapRegion(mm, address, length, vm, heard, true, backing);
   yield* fput(world.current, backing.file);
   return result;
-}
-
-/** The flags of the mapping, or why it may not be. @linux do_mmap */
-function vmFlagsOf(mm: Mm, request: MmapRequest, file: File | null): VmFlags | Refusal {
-  const E = MMAP_ERRORS;
-  const { flags, prot } = request;
-  const type = flags & MAP_TYPE;
-  let vm = mapFlags(mm, request);
-  const grows = (flags & MAP_GROWSDOWN) !== 0;
-  if (file === null) {
-    if (type === MAP_SHARED && grows) return { refused: E.sharedGrows };
-    if (type !== MAP_SHARED && type !== MAP_PRIVATE) return { refused: E.type };
-    if (type === MAP_SHARED) vm = withFlag(vm, (VM_SHARED | VM_MAYSHARE) as VmFlags);
-    return accounted(vm);
-  }
-  const mode = file.flags & O_ACCMODE;
-  if (type === MAP_SHARED_VALIDATE && (flags & ~LEGACY_MAP_MASK) !== 0) {
-    return { refused: E.validate };
-  }
-  if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
-    if ((prot & PROT_WRITE) !== 0 && mode === O_RDONLY) return { refused: E.sharedWrite };
-    vm = withFlag(vm, (VM_SHARED | VM_MAYSHARE) as VmFlags);
-    if (mode === O_RDONLY) vm = withoutFlag(vm, (VM_MAYWRITE | VM_SHARED) as VmFlags);
-  } else if (type !== MAP_PRIVATE) {
-    return { refused: E.type };
-  }
-  if (mode === O_WRONLY) return { refused: E.noRead };
-  const { inode } = file;
-  if (inode === null) return { refused: E.file };
-  if (grows) return { refused: E.fileGrows };
-  const sealed = sealedVmFlags(inode, vm, (prot & PROT_WRITE) !== 0);
-  if (sealed === null) return { refused: E.sealed };
-  return inode.hstate === null ? accounted(sealed) : withFlag(sealed, HUGETLB_VM_FLAGS);
-}
-
-interface Refusal {
-  readonly refused: ErrnoRow;
-}
-
-/** Private memory that may be written counts against the commit limit. @linux accountable_mapping */
-function accounted(vm: VmFlags): VmFlags {
-  const counts = has(vm, VM_WRITE) && !has(vm, (VM_NORESERVE | VM_SHARED) as VmFlags);
-  return counts ? withFlag(vm, VM_ACCOUNT) : vm;
 }
 
 /** Where the mapping goes, or a negative errno. */
@@ -298,18 +175,6 @@ function crowds(mm: Mm, address: Vaddr, length: number): boolean {
 /** @linux include/linux/mm.h vm_start_gap */
 function vmStartGap(vma: Vma): Vaddr {
   return has(vma.flags, VM_GROWSDOWN) ? Math.max(0, vma.start - STACK_GUARD_GAP) : vma.start;
-}
-
-/** @linux include/linux/mman.h calc_vm_prot_bits, calc_vm_flag_bits */
-function mapFlags(mm: Mm, { prot, flags }: MmapRequest): VmFlags {
-  let vm = withFlag(withFlag(vmProt(prot), MAY), mm.defFlags);
-  if ((flags & MAP_GROWSDOWN) !== 0) vm = withFlag(vm, VM_GROWSDOWN);
-  if ((flags & MAP_LOCKED) !== 0) vm = withFlag(vm, VM_LOCKED);
-  if ((flags & MAP_STACK) !== 0) vm = withFlag(vm, VM_NOHUGEPAGE);
-  if ((flags & MAP_NORESERVE) !== 0 && world.sysctl.overcommitMemory !== 2) {
-    vm = withFlag(vm, VM_NORESERVE);
-  }
-  return vm;
 }
 
 /**

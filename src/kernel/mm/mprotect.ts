@@ -55,6 +55,7 @@ import { changeHugePmd } from './huge-pmd.ts';
 import { splitHugePmd } from './huge-split.ts';
 import { hugetlbChangeProtection as changeHugetlb } from './hugetlb-change.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { deniesWriteExec } from './mdwe.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
 import { type MmuGather, tlbFinishMmu, tlbGatherMmu } from './mmu-gather.ts';
@@ -103,6 +104,7 @@ export const MPROTECT_ERRORS = errnoTable('mprotect', {
   growsNothing: ['EINVAL', 'PROT_GROWSDOWN on a mapping that does not grow down'],
   hole: ['ENOMEM', 'part of the range is not mapped; what lies before the hole is changed'],
   access: ['EACCES', 'the mapping may never have the access that prot asks for'],
+  writeExec: ['EACCES', 'PR_SET_MDWE: what was not executable may not become so'],
   sealed: ['EPERM', 'the mapping is sealed'],
   cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
   tooMany: ['ENOMEM', 'changing part of a mapping would make more mappings than max_map_count'],
@@ -121,8 +123,7 @@ export function* doMprotect(mm: Mm, start: Vaddr, length: number, prot: number):
   if (start % PAGE_SIZE !== 0) return fail(E.unaligned);
   if (length === 0) return 0;
   const end = start + pageAlign(length);
-  // Register values are signed here: a negative one is beyond all addresses.
-  if (length < 0 || start < 0) return fail(E.wraps);
+  if (length < 0 || start < 0) return fail(E.wraps); // Register values are signed here.
   const access = prot & ~grows;
   if ((access & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) !== 0) return fail(E.prot);
   yield* mmapWriteLock(mm);
@@ -177,6 +178,7 @@ function* mprotectFixup(
   let wanted = withFlag(withoutFlag(flags, VM_ACCESS_FLAGS), vmProt(prot));
   const may = ((flags & (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)) >> 4) as VmFlags;
   if (has(withoutFlag(vmProt(prot), may), VM_ACCESS_FLAGS)) return fail(E.access);
+  if (deniesWriteExec(vma.mm, flags, wanted)) return fail(E.writeExec);
   if (has(flags, VM_SEALED)) return fail(E.sealed);
   wanted = accounted(vma, wanted);
   if (wanted === flags) return 0;
@@ -190,10 +192,7 @@ function* mprotectFixup(
   return 0;
 }
 
-/**
- * Private memory counts against the commit limit from the time it may be written; while nothing has been written, that
- * ends with the permission. Visible as "ac", and so in what merges (measured on 6.18). @linux mprotect_fixup
- */
+/** Private memory counts against the commit limit once it may be written: "ac", also in what merges (measured on 6.18). */
 function accounted(vma: Vma, flags: VmFlags): VmFlags {
   if (has(flags, VM_WRITE)) {
     const never = (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE) as VmFlags;

@@ -11,6 +11,7 @@ import {
   PG_ANON,
   PG_ANON_EXCLUSIVE,
   PG_DIRTY,
+  PG_LAZYFREE,
   PG_SWAPBACKED,
 } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
@@ -23,6 +24,7 @@ import { world } from '../current.ts';
 import { seam } from '../seam.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
+import { has, VM_DROPPABLE } from './vm-flags.ts';
 
 /** The place of an address in its VMA's anon_vma or file, in pages. @linux linear_page_index */
 export function linearPageIndex(vma: Vma, address: Vaddr): number {
@@ -38,7 +40,8 @@ export function folioAddNewAnonRmap(pfn: Pfn, vma: Vma, address: Vaddr): void {
   assert(anonVma !== null, 'a private page is mapped into a VMA without anon_vma');
   const { frames } = machine;
   sched.touch(folioCell(pfn), WRITE);
-  frames.flags[pfn] = PG_ANON | PG_SWAPBACKED | PG_ANON_EXCLUSIVE;
+  const kind = has(vma.flags, VM_DROPPABLE) ? PG_LAZYFREE : PG_SWAPBACKED;
+  frames.flags[pfn] = PG_ANON | PG_ANON_EXCLUSIVE | kind;
   frames.mapping[pfn] = anonVma.id;
   frames.index[pfn] = linearPageIndex(vma, address);
   frames.addMapcount(pfn, 1);

@@ -49,7 +49,7 @@ import { splitFolio } from './huge-split.ts';
 import { migrationEntryWait } from './migrate.ts';
 import type { Mm, Vaddr } from './mm-types.ts';
 import { mmuNotifierInvalidateRangeEnd } from './mmu-notifier.ts';
-
+import { looksForSwapFolio, noNewSwapFolio, swapFolioSame } from './move-swap.ts';
 import { pageProt } from './page-prot.ts';
 import { allocPte, pmdSize, pmdSlot, ptLockOf } from './pgtable.ts';
 
@@ -57,7 +57,6 @@ import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-ma
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
 import { softDirtyBit } from './soft-dirty.ts';
 import { swapCacheGetFolio } from './swap-state.ts';
-import { folioSwapOffset, isSwapCached } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import { moveHugePage } from './userfaultfd-move-huge.ts';
 import {
@@ -370,7 +369,7 @@ function* moveSwap(
 ): Steps<Moved | 'blocked'> {
   if ((from.pte & SWP_EXCLUSIVE) === 0) return MOVE_ERRNOS.notExclusive;
   const offset = swpOffset(from.pte);
-  if (hold.folio === null) {
+  if (hold.folio === null && looksForSwapFolio()) {
     const pfn = yield* swapCacheGetFolio(offset);
     const locked = pfn === 0 || folioTrylock(pfn);
     if (!locked) {
@@ -381,10 +380,12 @@ function* moveSwap(
     if (!locked) return 'blocked';
   }
   const { folio } = hold;
-  if (folio !== null && folioSwapOffset(folio.pfn) !== offset) return 'again';
+  if (folio !== null && !swapFolioSame(folio.pfn, offset)) return 'again';
   const unlockBoth = yield* doublePtLock(to.slot, from.slot);
   const same =
-    tablesSame(areas, to, from) && slotsSame(to, from) && (folio !== null || !isSwapCached(offset));
+    tablesSame(areas, to, from) &&
+    slotsSame(to, from) &&
+    (folio !== null || noNewSwapFolio(offset));
   if (same) {
     if (folio !== null) {
       folioMoveAnonRmap(folio.pfn, areas.dst);

@@ -12,6 +12,7 @@ import {
   mmuNotifierInvalidateRangeStart,
   mmuNotifierInvalidateRangeStartNonblock,
 } from '../mm/mmu-notifier.ts';
+import { looksForSwapFolio, noNewSwapFolio, swapFolioSame } from '../mm/move-swap.ts';
 import {
   dropsPinEarly,
   movable,
@@ -191,10 +192,36 @@ export const uffdioRemap: Patch = {
   ].flatMap((part) => part.overrides),
 };
 
+export const moveIgnoresSwapCache: Patch = {
+  name: 'move-ignores-swap-cache',
+  title:
+    'UFFDIO_MOVE moves the entry of a swapped page and leaves the folio that the swap cache has of it in its old place',
+  reference: 'c50f8e6053b0',
+  versions: '>=6.8 <6.14',
+  overrides: [
+    override(looksForSwapFolio, () => () => false),
+    override(noNewSwapFolio, () => () => true),
+  ],
+};
+
+export const moveTrustsSwapFolio: Patch = {
+  name: 'move-trusts-swap-folio',
+  title:
+    'UFFDIO_MOVE does not look again whether what it found in the swap cache, or did not find, is still so',
+  reference: '0ea148a79919, CVE-2025-38242',
+  versions: '>=6.14 <6.16',
+  overrides: [
+    override(swapFolioSame, () => () => true),
+    override(noNewSwapFolio, () => () => true),
+  ],
+};
+
 /** All of them, for the table. */
 export const MOVE_PATCHES: readonly Patch[] = [
   moveBlocksOnSrc,
   moveKeepsUffdWp,
+  moveIgnoresSwapCache,
+  moveTrustsSwapFolio,
   moveUnmapsCopies,
   remapNoRecheck,
   remapEarlyPut,

@@ -1,16 +1,13 @@
 /** mmap(2). */
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
-import { ENOSYS } from '../../uapi/errno.ts';
 import { F_SEAL_SEAL } from '../../uapi/fcntl.ts';
 import {
   HUGETLB_FLAG_ENCODE_MASK,
   HUGETLB_FLAG_ENCODE_SHIFT,
   MAP_ANONYMOUS,
-  MAP_DROPPABLE,
   MAP_HUGETLB,
   MAP_NAMES,
-  MAP_TYPE,
   PROT_NAMES,
 } from '../../uapi/mman.ts';
 import type { Task } from '../core/task.ts';
@@ -18,7 +15,8 @@ import { fail } from '../errno-row.ts';
 import { fget, fput } from '../fs/file.ts';
 import { hugetlbFileSetup } from '../fs/hugetlbfs.ts';
 import { hstateSizelog } from '../mm/hugetlb.ts';
-import { doMmap, MMAP_ERRORS } from '../mm/mmap.ts';
+import { doMmap } from '../mm/mmap.ts';
+import { MMAP_ERRORS } from '../mm/mmap-errors.ts';
 import { address, fd, flags, length, number } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
@@ -39,7 +37,6 @@ function* sysMmap(task: Task, args: SysArgs): Steps<number> {
     yield* fput(task, file);
     return result;
   }
-  if ((how & MAP_TYPE) === MAP_DROPPABLE) return -ENOSYS;
   if ((how & MAP_HUGETLB) !== 0) {
     const h = hstateSizelog((how >>> HUGETLB_FLAG_ENCODE_SHIFT) & HUGETLB_FLAG_ENCODE_MASK);
     if (h === null) return fail(MMAP_ERRORS.hugeSize);
@@ -82,9 +79,10 @@ export const rows: readonly SyscallRow[] = [
       'MAP_LOCKED',
       'MAP_GROWSDOWN',
       'MAP_HUGETLB',
+      'MAP_DROPPABLE|MAP_ANONYMOUS',
     ],
     gap:
-      'Files other than memfds give ENODEV, droppable mappings ENOSYS; MAP_GROWSDOWN only sets the flag; ' +
+      'Files other than memfds give ENODEV, MAP_GROWSDOWN only sets the flag; ' +
       'RLIMIT_AS and overcommit are not enforced; large mappings are not aligned for huge pages.',
   },
 ];

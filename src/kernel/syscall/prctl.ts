@@ -3,6 +3,7 @@ import type { Steps } from '../../sched/op.ts';
 import { EINVAL } from '../../uapi/errno.ts';
 import type { Task } from '../core/task.ts';
 import { disableMergeAny, enableMergeAny } from '../mm/ksm-any.ts';
+import { setMdwe } from '../mm/mdwe.ts';
 import { number } from './params.ts';
 import {
   getThpDisable,
@@ -34,6 +35,14 @@ function* getMemoryMerge({ mmOrDie: mm }: Task, args: SysArgs): Steps<number> {
   return mm.mergeAny ? 1 : 0;
 }
 
+function* setMdweOption({ mmOrDie: mm }: Task, args: SysArgs): Steps<number> {
+  return args.slice(2, 5).some((arg) => arg !== 0) ? -EINVAL : setMdwe(mm, args[1] ?? 0);
+}
+
+function* getMdweOption({ mmOrDie: mm }: Task, args: SysArgs): Steps<number> {
+  return args.slice(1, 5).some((arg) => arg !== 0) ? -EINVAL : mm.mdwe;
+}
+
 const OPTIONS: readonly Option[] = [
   { nr: 15, name: 'PR_SET_NAME', perform: nothing },
   {
@@ -48,6 +57,8 @@ const OPTIONS: readonly Option[] = [
       return getThpDisable(task.mmOrDie, args.slice(1));
     },
   },
+  { nr: 65, name: 'PR_SET_MDWE', perform: setMdweOption },
+  { nr: 66, name: 'PR_GET_MDWE', perform: getMdweOption },
   { nr: 67, name: 'PR_SET_MEMORY_MERGE', perform: setMemoryMerge },
   { nr: 68, name: 'PR_GET_MEMORY_MERGE', perform: getMemoryMerge },
 ];

@@ -28,6 +28,7 @@ import { rows as poll } from './poll.ts';
 import { rows as prctl } from './prctl.ts';
 import { rows as process } from './process.ts';
 import { rows as processMadvise } from './process-madvise.ts';
+import { rows as processMrelease } from './process-mrelease.ts';
 import { rows as processVmReadv } from './process-vm-readv.ts';
 import { rows as read } from './read.ts';
 import { rows as readlink } from './readlink.ts';
@@ -60,6 +61,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...memfdCreate,
   ...misc,
   ...prctl,
+  ...processMrelease,
   ...mlock,
   ...mmap,
   ...mprotect,

@@ -1,0 +1,36 @@
+/** Why mmap(2) refuses. @linux mmap(2); semantics.md section 2 */
+import { errnoTable } from '../errno-row.ts';
+
+export const MMAP_ERRORS = errnoTable('mmap', {
+  hugeSize: ['EINVAL', 'MAP_HUGETLB with a size of huge pages that there is not'],
+  offset: ['EINVAL', 'offset is not a multiple of the page size'],
+  badFd: ['EBADF', 'fd is not open'],
+  notHugetlb: ['EINVAL', 'MAP_HUGETLB with a file that has no huge pages'],
+  file: ['ENODEV', 'this kind of file cannot be mapped'],
+  empty: ['EINVAL', 'the length is 0'],
+  tooLong: ['ENOMEM', 'the length is more than an address space holds'],
+  overflow: ['EOVERFLOW', 'offset + length is beyond the largest file'],
+  tooMany: ['ENOMEM', 'there are max_map_count mappings already'],
+  beyond: ['ENOMEM', 'the range reaches beyond user space'],
+  noRoom: ['ENOMEM', 'no gap in the address space is large enough'],
+  unaligned: ['EINVAL', 'MAP_FIXED with an address that is not a multiple of the page size'],
+  unalignedHuge: [
+    'EINVAL',
+    'MAP_FIXED with an address that is not a multiple of the huge page size',
+  ],
+  low: ['EPERM', 'the address is below vm.mmap_min_addr'],
+  taken: ['EEXIST', 'MAP_FIXED_NOREPLACE over something mapped'],
+  lockNotAllowed: ['EPERM', 'MAP_LOCKED, and RLIMIT_MEMLOCK is 0'],
+  lockLimit: ['EAGAIN', 'more would be locked than RLIMIT_MEMLOCK allows'],
+  sharedGrows: ['EINVAL', 'MAP_GROWSDOWN with MAP_SHARED'],
+  validate: ['EOPNOTSUPP', 'MAP_SHARED_VALIDATE with a flag that the file does not support'],
+  sharedWrite: ['EACCES', 'a shared writable mapping of a file that is not open for writing'],
+  noRead: ['EACCES', 'the file is not open for reading'],
+  fileGrows: ['EINVAL', 'MAP_GROWSDOWN on a file'],
+  type: ['EINVAL', 'neither MAP_PRIVATE nor MAP_SHARED'],
+  droppable: ['EINVAL', 'MAP_DROPPABLE with MAP_LOCKED or MAP_GROWSDOWN'],
+  writeExec: ['EACCES', 'PR_SET_MDWE: memory that may be written and executed'],
+  sealed: ['EPERM', 'a shared writable mapping of a file with a write seal'],
+  hugeOffset: ['EINVAL', 'offset is not a multiple of the huge page size'],
+  noHugePages: ['ENOMEM', 'the pool has too few huge pages for a promise of them all'],
+});
