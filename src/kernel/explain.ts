@@ -32,6 +32,7 @@ import { MUNMAP_ERRORS } from './mm/munmap.ts';
 import { NEVER_FAILS, OTHER_ERRNOS, SAME_CHECKS } from './syscall/errnos.ts';
 import { FILE_ERRNOS } from './syscall/errnos-files.ts';
 import { PROCESS_MADVISE_ERRORS } from './syscall/process-madvise.ts';
+import { PROCESS_MRELEASE_ERRORS } from './syscall/process-mrelease.ts';
 import { PROCESS_VM_READV_ERRORS, PROCESS_VM_WRITEV_ERRORS } from './syscall/process-vm-readv.ts';
 import { SHMCTL_ERRORS } from './syscall/shm.ts';
 import { SPLICE_ERRORS, TEE_ERRORS, VMSPLICE_ERRORS } from './syscall/splice.ts';
@@ -56,6 +57,7 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MADVISE_ERRORS,
   MREMAP_ERRORS,
   PROCESS_MADVISE_ERRORS,
+  PROCESS_MRELEASE_ERRORS,
   PROCESS_VM_READV_ERRORS,
   PROCESS_VM_WRITEV_ERRORS,
   VMSPLICE_ERRORS,
