@@ -6,7 +6,7 @@ import { type Geometry, LITMUS_GEOMETRY } from '../machine/geometry.ts';
 import { type Actor, compileActors, isAdversary, usesSwap } from './adversary.ts';
 import type { Event, LitmusTest, Pos, Rule } from './ast.ts';
 import { compileCond } from './conditions.ts';
-import { isConfig } from './config.ts';
+import { configCode, isConfig } from './config.ts';
 import { didYouMean, LitmusError, notYet } from './error.ts';
 import { failuresOf, isFail } from './fail.ts';
 import type { Eval } from './operands.ts';
@@ -85,11 +85,13 @@ export function compileTest(
   }
   const compiler = new Compiler(scope, spawnChild);
   const setup = test.setup
-    .filter((s) => !isAdversary(s) && !isConfig(s) && !isFail(s))
+    .filter((s) => !isAdversary(s) && !isFail(s))
     .map((s) => ({
       pos: s.pos,
       process: s.process ?? null,
-      code: compiler.statement(s, scope.setupOf(s.process ?? null), false),
+      code: isConfig(s)
+        ? configCode(s, variant)
+        : compiler.statement(s, scope.setupOf(s.process ?? null), false),
     }));
   if (test.threads.length === 0) {
     const pos = { line: 1, column: 1 };
