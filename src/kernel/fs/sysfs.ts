@@ -46,8 +46,17 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
   ...SYSCTLS,
   '/proc/sys/vm/overcommit_ratio': () => '50',
   '/proc/sys/vm/swappiness': () => '60',
-  '/proc/swaps': () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority',
+  '/proc/swaps': procSwaps,
 };
+
+/** The device and what it holds, in kB, as 6.18.44 prints it. @linux mm/swapfile.c swap_show */
+function procSwaps(): string {
+  const head = 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority';
+  if (world.swap === null) return head;
+  const { slots, used } = world.swap;
+  const [size, taken] = [slots * 4, used * 4].map((kb) => (kb < 1e7 ? `${kb}\t` : `${kb}`));
+  return `${head}\n${'/dev/zram0'.padEnd(40)}partition\t${size}\t${taken}\t-2`;
+}
 
 /** What writing to them does: 0 or a negative errno. Settings without an entry cannot be written. */
 export const STORES: Readonly<Record<string, Store>> = {

@@ -16,6 +16,7 @@ import { peekPte } from '../check/page-tables.ts';
 import type { Task } from '../core/task.ts';
 import { pagemapWords } from '../fs/proc/pagemap.ts';
 import { procSmaps } from '../fs/proc/smaps.ts';
+import { SETTINGS } from '../fs/sysfs.ts';
 import { syscallByName } from '../syscall/dispatch.ts';
 
 const P = 4096;
@@ -185,5 +186,10 @@ describe('a page on the swap device', () => {
     expect(k.world.swap?.used).toBe(1);
     expect(call('munmap', [Number(to), P])).toBe(0);
     expect(k.world.swap?.used).toBe(0);
+  });
+  test('/proc/swaps shows the device and how full it is', () => {
+    expect(SETTINGS['/proc/swaps']?.().split('\n')[1]).toBe(
+      `${'/dev/zram0'.padEnd(40)}partition\t64\t\t4\t\t-2`,
+    );
   });
 });
