@@ -1,5 +1,5 @@
 /** `faultline run`: a riscv64 Linux program on this terminal. */
-import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { readFileSync, statSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_PROFILE, type Profile } from '../../src/kernel/profiles.ts';
@@ -7,6 +7,7 @@ import type { Patch } from '../../src/kernel/seam.ts';
 import { type Overrides, stackPatches } from '../../src/kernel/seam.ts';
 import { syscallByNr } from '../../src/kernel/syscall/dispatch.ts';
 import { chromeTrace } from '../../src/run/chrome-trace.ts';
+import type { Mount } from '../../src/run/mount.ts';
 import { after, dumpLines, reportLines, waitingLine } from '../../src/run/report.ts';
 import {
   type Run,
@@ -17,6 +18,7 @@ import {
 } from '../../src/run/run.ts';
 import { stats } from '../../src/run/stats.ts';
 import { strace } from '../../src/run/strace.ts';
+import { type MountOption, mountOption, readMount, writeBack } from './mount.ts';
 import {
   configOption,
   cpusOption,
@@ -32,16 +34,13 @@ import {
   uidOption,
 } from './run-options.ts';
 import { Terminal } from './terminal.ts';
+import { openTrace } from './trace-file.ts';
 
 const STATUS_BAD_INPUT = 2;
 const STATUS_BUG = 70;
 const STATUS_INTERRUPTED = 130;
 /** How long the guest runs between two looks at signals and input, in ms of the host. */
 const TURN_MS = 40;
-/** Characters of a trace that are kept before they are written. */
-const TRACE_BUFFER = 1 << 16;
-/** Options of later issues. */
-const NOT_YET = ['cwd', 'mount'] as const;
 
 interface Options {
   readonly profile: Profile;
@@ -61,7 +60,7 @@ interface Options {
   readonly stats?: boolean;
   readonly engine: 'translator' | 'interpreter';
   readonly cwd?: string;
-  readonly mount?: string;
+  readonly mount: readonly MountOption[];
 }
 
 /** Adds the `run` command. */
@@ -86,7 +85,7 @@ export function registerRun(program: Command): void {
     .option('--hugepages <N>', 'pages of 2 MiB in the pool, of the RAM', hugepagesOption, 0)
     .option('--config <NAME>', 'the kernel is built with soft-dirty; repeatable', configOption, [])
     .option('--env <NAME=VALUE>', "a variable of the program's environment", envOption, [])
-    .option('--cwd <DIR>', 'not yet')
+    .option('--cwd <DIR>', 'where the program begins, in the guest')
     .option('--uid <N>', 'user id', uidOption, 0)
     .option(
       '--timeout <SECONDS>',
@@ -102,7 +101,12 @@ export function registerRun(program: Command): void {
     )
     .option('--trace <FILE>', 'every fault, system call, uffd message and wait, for Perfetto')
     .option('--strace', 'system calls on standard error, failing ones with the reason')
-    .option('--mount <HOST:GUEST>', 'not yet')
+    .option(
+      '--mount <HOST:GUEST[:ro]>',
+      'a copy of a file or directory of the host; changes go back at the end, but not of :ro',
+      mountOption,
+      [],
+    )
     .option('--stats', 'instructions, faults, system calls, time and peak memory at the end')
     .option(
       '--engine <NAME>',
@@ -155,15 +159,17 @@ async function runProgram(
   args: readonly string[],
   options: Options,
 ): Promise<number> {
-  const later = NOT_YET.find((name) => options[name] !== undefined);
-  if (later !== undefined) return refuse(`not yet: run --${later}`);
   const program = readProgram(path);
   if (typeof program === 'string') return refuse(program);
   const overrides = stackPatches([...options.profile.patches, ...options.config]);
   if (typeof overrides === 'string') return refuse(overrides);
+  const mounts = options.mount.map(readMount);
+  const failed = mounts.find((mount) => typeof mount === 'string');
+  if (failed !== undefined) return refuse(failed);
+  const trees = mounts.filter((mount) => typeof mount !== 'string');
   const listeners = openListeners(options);
   if (typeof listeners === 'string') return refuse(listeners);
-  const session = new Session(path, args, options, program, overrides, listeners);
+  const session = new Session(path, args, options, { program, trees }, overrides, listeners);
   return await session.go();
 }
 
@@ -233,29 +239,10 @@ function unknownCalls(): RunObserver {
   };
 }
 
-function openTrace(path: string): { write(text: string): void; close(): void } | string {
-  let fd: number;
-  try {
-    fd = openSync(path, 'w');
-  } catch (error) {
-    return `--trace ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`;
-  }
-  let buffer = '';
-  const flush = (): void => {
-    const bytes = Buffer.from(buffer);
-    buffer = '';
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-  };
-  return {
-    write(text) {
-      buffer += text;
-      if (buffer.length >= TRACE_BUFFER) flush();
-    },
-    close() {
-      flush();
-      closeSync(fd);
-    },
-  };
+/** What of the host the guest gets to see. */
+interface Files {
+  readonly program: Uint8Array;
+  readonly trees: readonly Mount[];
 }
 
 /** One run on this terminal, Ctrl-C included. */
@@ -274,7 +261,7 @@ class Session {
     path: string,
     args: readonly string[],
     options: Options,
-    program: Uint8Array,
+    { program, trees }: Files,
     overrides: Overrides | null,
     listeners: Listeners,
   ) {
@@ -295,6 +282,8 @@ class Session {
       swap,
       hugepages,
       uid,
+      mounts: trees,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       engine,
       overrides,
       release: `${options.profile.version}.0`,
@@ -314,6 +303,7 @@ class Session {
       if (typeof started === 'string') return refuse(started);
       run = started;
       const result = await this.#drive(run);
+      if (result !== null) this.#writeBack(run);
       this.#listeners.finish(run);
       return result === null ? this.#stopped(run) : this.#ended(run, result);
     } catch (error) {
@@ -323,6 +313,14 @@ class Session {
       return this.#bug(run, error);
     } finally {
       process.off('SIGINT', this.#interrupt);
+    }
+  }
+
+  /** What the guest has changed in a mount. */
+  #writeBack(run: Run): void {
+    for (const [i, { host, guest, readOnly }] of this.#options.mount.entries()) {
+      const before = this.#request.mounts?.[i]?.entries ?? [];
+      if (!readOnly) writeBack(host, before, run.filesAt(guest));
     }
   }
 

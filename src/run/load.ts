@@ -8,17 +8,15 @@ import { consoleFile } from '../kernel/fs/console.ts';
 import { dentryPath } from '../kernel/fs/dentry.ts';
 import { openDisk } from '../kernel/fs/disk-file.ts';
 import type { File } from '../kernel/fs/file.ts';
-import { Inode } from '../kernel/fs/inode.ts';
 import { names } from '../kernel/fs/namei.ts';
 import { DISK } from '../kernel/fs/super.ts';
-import { INODE_LOCK } from '../kernel/lock-classes.ts';
 import { doMmap } from '../kernel/mm/mmap.ts';
 import { doMprotect } from '../kernel/mm/mprotect.ts';
 import { copyToUser } from '../kernel/mm/user-access.ts';
 import type { World } from '../kernel/world.ts';
 import type { Steps } from '../sched/op.ts';
 import { E2BIG, ENOEXEC } from '../uapi/errno.ts';
-import { F_SEAL_SEAL, O_RDONLY, S_IFREG } from '../uapi/fcntl.ts';
+import { O_RDONLY } from '../uapi/fcntl.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -29,6 +27,7 @@ import {
 } from '../uapi/mman.ts';
 import { type Elf, parseElf, type Segment } from './elf.ts';
 import { GuestContext } from './guest-context.ts';
+import { diskFile } from './mount.ts';
 import { buildStack } from './stack.ts';
 
 const PAGE = 4096;
@@ -98,23 +97,11 @@ export function guestBinaries(random: () => Uint8Array): BinaryFormat {
   };
 }
 
-/**
- * The program lies in the root of the guest's file system, on the disk, under its own name. The bytes are not copied but
- * for the last page. @returns it, open
- */
+/** The program lies in the root of the guest's file system, on the disk, under its own name. @returns it, open */
 function storeProgram(name: string, program: Uint8Array): File {
   const tree = names();
   const directory = tree.root.children.has(name) ? tree.at('/bin') : tree.root;
-  const inode = new Inode(S_IFREG | 0o755, F_SEAL_SEAL, INODE_LOCK, DISK, tree.newIno());
-  inode.size = program.length;
-  for (let at = 0; at < program.length; at += PAGE) {
-    let block = program.subarray(at, at + PAGE);
-    if (block.length < PAGE) {
-      block = new Uint8Array(PAGE);
-      block.set(program.subarray(at));
-    }
-    inode.mapping.disk?.blocks.set(at / PAGE, block);
-  }
+  const inode = diskFile(DISK, tree.newIno(), program, 0o755);
   const dentry = tree.add(directory, name, inode);
   const file = openDisk(inode, O_RDONLY, dentryPath(dentry));
   file.dentry = dentry;

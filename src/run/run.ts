@@ -23,6 +23,7 @@ import { GuestContext } from './guest-context.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type GuestHooks, guestThread } from './guest-thread.ts';
 import { guestBinaries, loadProgram, VDSO } from './load.ts';
+import { enterDirectory, type Mount, readTree, storeMount, type TreeEntry } from './mount.ts';
 import { awaitedBy, type Doing, type Waiting, waitingThreads } from './waiting.ts';
 
 export interface RunRequest {
@@ -41,6 +42,10 @@ export interface RunRequest {
   /** Huge pages in the pool from the start; default 0. */
   readonly hugepages?: number;
   readonly uid: number;
+  /** Trees of files that are there from the beginning. */
+  readonly mounts?: readonly Mount[];
+  /** Where the program begins; default the root. */
+  readonly cwd?: string;
   readonly engine: 'translator' | 'interpreter';
   /** Patched seams of the profile, from stackPatches. */
   readonly overrides: Overrides | null;
@@ -160,6 +165,9 @@ export class Run implements Oracle {
       context,
     );
     if (typeof task === 'string') return task;
+    for (const mount of this.#request.mounts ?? []) storeMount(mount);
+    const { cwd } = this.#request;
+    if (cwd !== undefined && !enterDirectory(task, cwd)) return `no directory ${cwd} in the guest`;
     this.#init = task;
     this.world.sched.spawn('rcu', this.world.rcu.actor(), true);
     this.#start(task);
@@ -172,6 +180,12 @@ export class Run implements Oracle {
     this.#paused = false;
     const ending = this.world.sched.execute(this, Number.MAX_SAFE_INTEGER);
     return this.#paused ? null : this.#result(ending);
+  }
+
+  /** The files of a mount as the guest leaves them. Requires: the run has ended. */
+  filesAt(path: string): readonly TreeEntry[] {
+    enterWorld(this.world);
+    return readTree(this.world, path);
   }
 
   progress(): Progress {

@@ -55,9 +55,10 @@ describe('bad input is one line, status 2', () => {
     ],
     ['a variable without value', ['--env', 'NAME', program], /NAME=VALUE/],
     ['a trace into nowhere', ['--trace', join(temp, 'no', 'x'), program], /cannot be written/],
-    ['a mount', ['--mount', 'a:b', program], /not yet: run --mount/],
+    ['a mount without a place', ['--mount', 'a:b', program], /GUEST an absolute path/],
+    ['a mount of nothing', ['--mount', 'nowhere:/m', program], /nowhere: cannot be read/],
+    ['no such folder', ['--cwd', '/none', program], /no directory \/none in the guest/],
     ['huge pages', ['--hugepages', '400', '--ram', '512M', program], /not enough RAM for 400/],
-    ['a folder', ['--cwd', '/', program], /not yet: run --cwd/],
   ];
   test.for(cases)('%s', ([, args, message]) => {
     const { status, stdout, stderr } = faultline(...args);

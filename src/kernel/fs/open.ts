@@ -58,6 +58,7 @@ export const OPEN_ERRORS = errnoTable('openat', {
   isDir: ['EISDIR', 'a directory cannot be written, or made by O_CREAT'],
   noCreate: ['EACCES', 'the directory does not let files be made in it'],
   access: ['EACCES', 'the permissions of the file, or of a directory on the way, forbid it'],
+  readOnly: ['EROFS', 'the file system is mounted read only'],
   noTmpfile: ['EOPNOTSUPP', 'O_TMPFILE in a directory that stores no files'],
   noDevice: ['ENXIO', 'a link of /proc/PID/fd to what can be opened only once'],
 });
@@ -130,6 +131,7 @@ function create(task: Task, walked: Walked, flags: number, mode: number): File |
   if ((flags & O_CREAT) === 0) return fail(E.missing);
   if (slash) return fail(E.isDir);
   if (parent.node.sb === PROC) return fail(E.missing);
+  if (parent.node.sb.readOnly === true) return fail(E.readOnly);
   if (!mayChange(task, parent.node)) return fail(E.noCreate);
   const inode = newFile(task, parent.node, mode);
   const dentry = changeNames().add(parent, name, inode);
@@ -193,6 +195,7 @@ export function* openDentry(task: Task, dentry: Dentry, flags: number): Steps<Fi
   }
   const wanted = (mode === O_WRONLY ? 0 : MAY_READ) | (mode === O_RDONLY ? 0 : MAY_WRITE);
   if (!mayAccess(task, node, wanted)) return fail(E.access);
+  if (mode !== O_RDONLY && node.sb.readOnly === true) return fail(E.readOnly);
   if (node instanceof PseudoFile) {
     const file = node.open(task, kept(flags), dentryPath(dentry));
     if (typeof file !== 'number') file.node = node;

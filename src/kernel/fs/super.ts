@@ -9,6 +9,8 @@ export interface SuperBlock {
   readonly minor: number;
   /** Whether pages that are not in memory are on a disk; otherwise the page cache is all there is. */
   readonly onDisk: boolean;
+  /** Nothing on it can be changed. */
+  readonly readOnly?: boolean;
 }
 
 function superBlock(

@@ -10,6 +10,7 @@ import {
   ENOTDIR,
   ENOTEMPTY,
   EPERM,
+  EROFS,
   EXDEV,
 } from '../../uapi/errno.ts';
 import {
@@ -56,6 +57,7 @@ function* dropName(dentry: Dentry): Steps<void> {
 /** Whether the names of a directory may be changed: 0, or why not. */
 function writable(task: Task, parent: Dentry): number {
   if (parent.node.sb === PROC) return -EPERM;
+  if (parent.node.sb.readOnly === true) return -EROFS;
   return mayChange(task, parent.node) ? 0 : -EACCES;
 }
 
