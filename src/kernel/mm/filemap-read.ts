@@ -19,6 +19,7 @@ import type { Inode } from '../fs/inode.ts';
 import { type AddressSpace, PG_UPTODATE } from './address-space.ts';
 import { filemapAddFolio, filemapGetFolio, folioMarkUptodate, peekFolio } from './filemap.ts';
 import { folioSetLocked, folioUnlockPut } from './folio-lock.ts';
+import { allocPage } from './page-alloc.ts';
 
 /** Pages read at once around one that is needed. @linux VM_READAHEAD_PAGES */
 const READAHEAD_PAGES = 32;
@@ -50,7 +51,7 @@ export function* readPages(inode: Inode, first: number, end: number): Steps<numb
   const last = Math.min(end, Math.ceil(inode.size / PAGE_SIZE));
   for (let index = Math.max(0, first); index < last && result === 0; index++) {
     if (peekFolio(mapping, index) !== 0) continue;
-    const pfn = machine.frames.alloc(world.owner());
+    const pfn = yield* allocPage();
     if (pfn === 0) {
       result = -1;
       break;
