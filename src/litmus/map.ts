@@ -2,6 +2,7 @@
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
+  MAP_HUGETLB,
   MAP_NORESERVE,
   MAP_POPULATE,
   MAP_PRIVATE,
@@ -23,7 +24,6 @@ interface MapContext {
 
 const USAGE = 'map A 2 pages anon rw private';
 const LATER: Readonly<Record<string, string>> = {
-  hugetlb: 'hugetlb',
   thp: 'transparent huge pages',
   locked: 'mlock(2)',
 };
@@ -31,6 +31,7 @@ const WORDS: readonly string[] = [
   'anon',
   'shmem',
   'file',
+  'hugetlb',
   'private',
   'shared',
   'populate',
@@ -128,6 +129,12 @@ function readWords(c: MapContext): Wanted {
       }
       wanted.from = next.value;
       i++;
+    } else if (operand?.kind === 'word' && operand.name === 'hugetlb') {
+      // A file of huge pages, or huge pages without a name.
+      if (next?.kind === 'word' && c.scope.memfds.has(next.name)) {
+        wanted.file = fileNamed(c.scope, 'shmem', next, operand.pos);
+        i++;
+      } else wanted.flags |= MAP_HUGETLB;
     } else if (operand?.kind === 'word' && (operand.name === 'shmem' || operand.name === 'file')) {
       wanted.file = fileNamed(c.scope, operand.name, next, operand.pos);
       i++;

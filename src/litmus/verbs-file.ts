@@ -11,13 +11,13 @@ import { PAGE } from './scope.ts';
 import { MESSAGE_AT, messageBytes, putStruct, STRUCT_AT } from './scratch.ts';
 import { atMost, numberOf, type Verb, type VerbContext, want } from './verb.ts';
 
-const MFD_ALLOW_SEALING = 2;
+const MEMFD_WORDS: Readonly<Record<string, number>> = { sealing: 2, hugetlb: 4 };
 const PUNCH_KEEP_SIZE = 3;
 const WORD_BYTES = 4;
 /** `/` and its NUL, as the first bytes of a word. */
 const ROOT = 0x2f;
 
-const MEMFD_USAGE = 'memfd F 2 pages [sealing]';
+const MEMFD_USAGE = 'memfd F 4 pages [sealing] [hugetlb]';
 const FILE_USAGE = 'file F 2 pages';
 const DISK_USAGE = 'd = disk F 0';
 const TRUNCATE_USAGE = 'truncate F 1';
@@ -38,10 +38,11 @@ function compileMemfd(c: VerbContext): Call {
   const { name, bytes, rest } = nameAndSize(c, 'memfd', MEMFD_USAGE);
   let flags = 0;
   for (const word of rest) {
-    if (word.kind !== 'word' || word.name !== 'sealing') {
-      throw new LitmusError('memfd knows only `sealing` here', word.pos, MEMFD_USAGE);
+    const flag = word.kind === 'word' ? MEMFD_WORDS[word.name] : undefined;
+    if (flag === undefined) {
+      throw new LitmusError('memfd knows `sealing` and `hugetlb` here', word.pos, MEMFD_USAGE);
     }
-    flags = MFD_ALLOW_SEALING;
+    flags |= flag;
   }
   const slot = c.scope.addFile(name.name, name.pos);
   c.scope.memfds.add(name.name);

@@ -4,8 +4,10 @@ import {
   setMaxHugePages,
   setOvercommitHugePages,
 } from '../../src/kernel/mm/hugetlb.ts';
+import { pmdSlot } from '../../src/kernel/mm/pgtable.ts';
 import { userLoad, userStore } from '../../src/kernel/mm/user-access.ts';
 import type { Patch } from '../../src/kernel/seam.ts';
+import { decodePte, type Pte } from '../../src/machine/pte.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_HUGETLB, MAP_PRIVATE } from '../../src/uapi/mman.ts';
 import { A, answer, P } from './kit.ts';
 import { MemfdKit } from './memfd-kit.ts';
@@ -55,6 +57,14 @@ export class HugetlbKit extends MemfdKit {
   get1(at: number): number | string {
     const value = this.alone(userLoad(this.task, A + at * HUGE, 1));
     return typeof value === 'number' ? value : `${value.signal} ${value.code}`;
+  }
+
+  /** What the entry of huge page `at` says: `none`, `present dirty … huge`, `marker uffd-wp`. */
+  hugeSlot(at: number): string {
+    const slot = pmdSlot(this.task.mmOrDie, A + at * HUGE);
+    const pte = decodePte(((slot < 0 ? 0 : this.world.machine.tables.words[slot]) ?? 0) as Pte);
+    if (pte.kind === 'present') return `present ${pte.flags}`;
+    return pte.kind === 'marker' ? `marker ${pte.marks}` : pte.kind;
   }
 
   unmapHuge(at: number, pages: number): number {

@@ -20,6 +20,7 @@ import { DISK } from '../fs/super.ts';
 import { INODE_LOCK } from '../lock-classes.ts';
 import { AnonVma } from '../mm/anon-vma.ts';
 import { readPages } from '../mm/filemap-read.ts';
+import { defaultHstate, setMaxHugePages } from '../mm/hugetlb.ts';
 import { Vma } from '../mm/mm-types.ts';
 import { doMmap } from '../mm/mmap.ts';
 import { mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.ts';
@@ -238,6 +239,23 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
     /is detached and still in the tree/,
     (s) => {
       s.k.vma(s.a).detached = true;
+    },
+  ],
+  [
+    'hugetlb',
+    /1 huge pages are promised and 0 are free/,
+    (s) => {
+      enterWorld(s.k.world);
+      defaultHstate().resv = 1;
+    },
+  ],
+  [
+    'hugetlb',
+    /free huge page \d+ is in use/,
+    (s) => {
+      enterWorld(s.k.world);
+      setMaxHugePages(defaultHstate(), 1);
+      s.frames.get(must(defaultHstate().free[0], 'a page'));
     },
   ],
   [

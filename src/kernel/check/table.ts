@@ -30,6 +30,7 @@ import * as anonVma from './anon-vma.ts';
 import * as diskClean from './disk-clean.ts';
 import * as entriesInVmas from './entries-in-vmas.ts';
 import * as fileRmap from './file-rmap.ts';
+import * as hugetlb from './hugetlb.ts';
 import * as mapcount from './mapcount.ts';
 import * as notify from './notify.ts';
 import * as rmap from './rmap.ts';
@@ -65,6 +66,7 @@ export const CHECKS: readonly Row[] = [
   row(swap, CELL_PTE, CELL_SWAP),
   row(notify, CELL_PTE, CELL_KVM),
   row(diskClean, CELL_PTE, CELL_FOLIO, CELL_FOLIO_LOCK, CELL_CONTENT),
+  row(hugetlb, CELL_PTE, CELL_REFCOUNT, CELL_MMAP_LOCK, CELL_VMA_TREE),
   row(anonVma, CELL_ANON_VMA, CELL_VMA, CELL_VMA_ANON, CELL_MMAP_LOCK),
   row(vmaTree, CELL_VMA, CELL_VMA_TREE),
   row(entriesInVmas, CELL_PTE, CELL_VMA_TREE, CELL_TLB_PENDING, CELL_MMAP_LOCK),

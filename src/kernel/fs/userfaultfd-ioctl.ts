@@ -166,7 +166,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
       MINOR: UFFDIO_REGISTER_MODE_MINOR,
     },
     handler: register,
-    gap: 'hugetlb is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_UNREGISTER,
@@ -190,7 +190,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_COPY_STRUCT,
     modes: { DONTWAKE: UFFDIO_COPY_MODE_DONTWAKE, WP: UFFDIO_COPY_MODE_WP },
     handler: uffdCopy,
-    gap: 'hugetlb is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_ZEROPAGE,
@@ -217,7 +217,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_WRITEPROTECT_STRUCT,
     modes: { WP: UFFDIO_WRITEPROTECT_MODE_WP, DONTWAKE: UFFDIO_WRITEPROTECT_MODE_DONTWAKE },
     handler: writeprotect,
-    gap: 'hugetlb is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_CONTINUE,
@@ -225,7 +225,7 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_CONTINUE_STRUCT,
     modes: { DONTWAKE: UFFDIO_CONTINUE_MODE_DONTWAKE, WP: UFFDIO_CONTINUE_MODE_WP },
     handler: uffdContinue,
-    gap: 'hugetlb is not modelled yet.',
+    gap: '',
   },
   {
     cmd: UFFDIO_POISON,
@@ -233,6 +233,6 @@ export const UFFD_IOCTLS: readonly UffdIoctlRow[] = [
     struct: UFFDIO_POISON_STRUCT,
     modes: { DONTWAKE: UFFDIO_POISON_MODE_DONTWAKE },
     handler: uffdPoison,
-    gap: 'hugetlb is not modelled yet.',
+    gap: '',
   },
 ];

@@ -203,6 +203,21 @@ describe('fork', () => {
   });
 });
 
+describe('fork and unmapping', () => {
+  test('an owner who unmaps what a child still has gives its promise back twice, until the child has gone', () => {
+    kit = new HugetlbKit(4);
+    kit.anonHuge(4, 1);
+    kit.anonHuge(0, 1);
+    kit.put1(0, 1);
+    const child = forked();
+    kit.unmapHuge(0, 1);
+    expect(kit.counts()).toBe('t4 f3 r0 s0');
+    expect(loadAs(child, 0)).toBe(1);
+    exits(child);
+    expect(kit.counts()).toBe('t4 f4 r1 s0');
+  });
+});
+
 describe('files', () => {
   test('a private mapping shows the file until it writes; holes and truncation take its copies too', () => {
     kit = new HugetlbKit(3);

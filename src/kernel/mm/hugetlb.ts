@@ -37,6 +37,10 @@ export class Hstate {
   readonly cell: Cell;
   readonly free: Pfn[] = [];
   nr = 0;
+  /**
+   * Promised to somebody. Below 0 for a while when an owner unmaps what a child still has: the promise goes back with the
+   * mapping, and once more it is counted when the child's page comes free (measured on 6.18.44).
+   */
   resv = 0;
   surplus = 0;
   /** How many surplus pages there may be. @linux nr_overcommit_huge_pages */
@@ -96,7 +100,6 @@ export function hugetlbAcctMemory(h: Hstate, delta: number): boolean {
   sched.touch(h.cell, WRITE);
   if (delta > 0 && !gatherSurplusPages(h, delta)) return false;
   h.resv += delta;
-  assert(h.resv >= 0, 'more promises of huge pages taken back than were given');
   // What is surplus and free now is not needed.
   for (let unused = -delta; unused > 0 && h.surplus > 0 && h.free.length > 0; unused--) {
     removeFree(h, true);
@@ -179,17 +182,18 @@ function freeHugeFolio(head: Pfn): boolean {
  */
 export function dequeueHugetlbFolio(h: Hstate, promised: boolean): Pfn | 0 {
   sched.touch(h.cell, WRITE);
-  if (!promised && h.available <= 0) {
-    const extra = h.surplus < h.overcommit ? allocFreshHugetlbFolio(h) : 0;
-    if (extra !== 0) h.surplus++;
-    return extra;
-  }
-  const pfn = h.free.pop();
-  assert(pfn !== undefined, 'a huge page was promised and there is none');
+  const pfn = promised || h.available > 0 ? (h.free.pop() ?? allocSurplus(h)) : allocSurplus(h);
+  if (pfn === 0) return 0;
   if (promised) {
     h.resv--;
     machine.frames.setFlag(pfn, PG_RESTORE_RESERVE);
   }
+  return pfn;
+}
+
+function allocSurplus(h: Hstate): Pfn | 0 {
+  const pfn = h.surplus < h.overcommit ? allocFreshHugetlbFolio(h) : 0;
+  if (pfn !== 0) h.surplus++;
   return pfn;
 }
 

@@ -100,15 +100,15 @@ export function* splitVmaUnlimited(vma: Vma, address: Vaddr, newBelow: boolean):
   fresh.file = vma.file;
   if (fresh.file !== null) fget(fresh.file);
   fresh.uffd = vma.uffd;
-  if (isVmHugetlb(vma)) hugetlbVmaOpen(fresh, vma);
+  if (isVmHugetlb(vma)) {
+    hugetlbVmaOpen(fresh, vma);
+    yield* hugetlbSplitEarly(vma, address);
+  }
   yield* vmaStartWrite(vma);
   yield* splitHugePmdAt(vma, address);
   fresh.anonVma = vma.anonVma;
   yield* anonVmaClone(fresh, vma);
-  if (isVmHugetlb(vma)) {
-    yield* hugetlbSplitEarly(vma, address);
-    yield* hugetlbVmaLockWrite(vma);
-  }
+  if (isVmHugetlb(vma)) yield* hugetlbVmaLockWrite(vma);
   const mapping = yield* lockMapping(vma);
   const root = yield* lockAnonVma(vma);
   if (isVmHugetlb(vma)) yield* hugetlbSplit(vma, address);

@@ -24,6 +24,7 @@ import {
 } from './features.ts';
 import { anonVmaFails, guardAnonVmaLate, guardEagain, noGuardRegions } from './guard-regions.ts';
 import { GUP_PATCHES } from './gup.ts';
+import { HUGETLB_PATCHES } from './hugetlb.ts';
 import { ksmKeepsUffdWp } from './ksm.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { MOVE_PATCHES } from './move.ts';
@@ -98,6 +99,7 @@ export const PATCHES: readonly Patch[] = [
   releaseKeepsGupGoing,
   ...SOFT_DIRTY_PATCHES,
   ...THP_PATCHES,
+  ...HUGETLB_PATCHES,
   ...UFFD_WP_PATCHES,
   ...PROPOSALS,
 ];
