@@ -45,6 +45,8 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-swap.slotSameOnSwapIn': 'swap-in-twice',
   'without-swap.slotStillCounted': 'swap-in-vs-reuse',
   'without-move.noNewSwapFolio': 'h2-move-vs-slot-reuse',
+  'without-memory.slotSameAfterMkwrite': 'truncate-vs-mkwrite',
+  'without-ksm.entrySame': 'ksm-vs-write',
   'without-oom.stableAddressSpace': 'oom-reaper-vs-write',
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
