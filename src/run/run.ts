@@ -10,7 +10,7 @@ import { enterWorld } from '../kernel/current.ts';
 import type { Console } from '../kernel/fs/console.ts';
 import type { FaultSignal } from '../kernel/mm/fault.ts';
 import { defaultHstate, setMaxHugePages } from '../kernel/mm/hugetlb.ts';
-import { THP_MADVISE } from '../kernel/mm/thp-settings.ts';
+import { THP_DEFAULT } from '../kernel/mm/thp-settings.ts';
 import type { Overrides } from '../kernel/seam.ts';
 import { World } from '../kernel/world.ts';
 import { PAGE_SIZE } from '../machine/geometry.ts';
@@ -146,7 +146,7 @@ export class Run implements Oracle {
     this.#prng = new Prng(request.seed);
     world.console = request.console;
     world.release = request.release;
-    world.thp = THP_MADVISE;
+    world.thp = THP_DEFAULT;
     world.random = new Prng(request.seed ^ 0x72616e64);
     world.machine.frames.onReuse = (pfn) => guest.engine.invalidateFrame(pfn);
     world.startTask = (task) => this.#start(task);

@@ -33,5 +33,7 @@ export const THP_NEVER: ThpSettings = {
   maxPtesShared: 256,
 };
 
-/** As most distributions have it: where a program asks with madvise. */
-export const THP_MADVISE: ThpSettings = { ...THP_NEVER, enabled: 'madvise', shmem: 'advise' };
+/** As most distributions have it: where a program asks with madvise, and not in shared memory (6.18.44). */
+export const THP_DEFAULT: ThpSettings = { ...THP_NEVER, enabled: 'madvise' };
+/** Wherever madvise asks for it. */
+export const THP_MADVISE: ThpSettings = { ...THP_DEFAULT, shmem: 'advise' };

@@ -25,7 +25,7 @@ export function* setThpDisable(mm: Mm, args: readonly number[]): Steps<number> {
 
 /** @returns 0; 1: none at all; 3: none but where advised */
 export function getThpDisable(mm: Mm, args: readonly number[]): number {
-  if (args.some((arg) => arg !== 0)) return -EINVAL;
+  if (args.slice(0, 4).some((arg) => arg !== 0)) return -EINVAL;
   if (mm.thpDisable === 'no') return 0;
   return mm.thpDisable === 'all' ? 1 : 1 | PR_THP_DISABLE_EXCEPT_ADVISED;
 }
