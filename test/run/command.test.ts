@@ -125,10 +125,10 @@ test('--stats counts, a limit ends with 124 and says so', () => {
 });
 
 test('a program that RAM has no room for is killed, with a hint', () => {
-  const { status, stderr } = faultline('--ram', '1M', example('bg-snapshot'));
+  const { status, stderr } = faultline('--ram', '1M', 'test/guest/bin/suite', 'touch');
   expect(status).toBe(137);
   expect(stderr).toMatch(
-    /^faultline: Out of memory: Killed process 1 \(bg-snapshot\) total-vm:\d+kB, anon-rss:\d+kB,.*\nfaultline: memory ran out: .*--ram.*\n/,
+    /^faultline: Out of memory: Killed process 1 \(suite\) total-vm:\d+kB, anon-rss:\d+kB,.*\nfaultline: memory ran out: .*--ram.*\n/,
   );
 });
 

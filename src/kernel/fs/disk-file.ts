@@ -62,7 +62,7 @@ export function* pageToRead(
     const pfn = yield* getUptodate(inode.mapping, index);
     if (pfn !== 0 || index * PAGE_SIZE >= inode.size) return pfn;
     const pages = readWindow(index, wanted);
-    if ((yield* readPages(inode, index, index + pages)) < 0) {
+    if ((yield* readPages(inode, index, index + pages, index)) < 0) {
       return -ENOMEM as ReturnType<typeof peekFolio>;
     }
     const locked = yield* filemapLockFolio(inode.mapping, index);

@@ -53,22 +53,24 @@ export function* filemapFault(
   index: number,
 ): Steps<Pfn | { readonly result: VmFault }> {
   const { mapping } = inode;
-  if (index * PAGE_SIZE >= inode.size) return { result: VM_FAULT_SIGBUS };
-  const pfn = yield* filemapLockFolio(mapping, index);
-  if (pfn === 0) return yield* readAround(vmf, inode, index);
-  // A read that failed, or a write that has yet to fill the page.
-  yield* readFolio(mapping, index, pfn);
-  if (stillInFile(inode, index)) return pfn;
-  folioUnlockPut(pfn);
-  return { result: VM_FAULT_SIGBUS };
+  for (;;) {
+    if (index * PAGE_SIZE >= inode.size) return { result: VM_FAULT_SIGBUS };
+    const pfn = yield* filemapLockFolio(mapping, index);
+    if (pfn === 0) {
+      const result = yield* readAround(vmf, inode, index);
+      if (result !== VM_FAULT_NONE) return { result };
+      continue;
+    }
+    // A read that failed, or a write that has yet to fill the page.
+    yield* readFolio(mapping, index, pfn);
+    if (stillInFile(inode, index)) return pfn;
+    folioUnlockPut(pfn);
+    return { result: VM_FAULT_SIGBUS };
+  }
 }
 
-/** Reads the page and what lies around it. @linux do_sync_mmap_readahead, maybe_unlock_mmap_for_io */
-function* readAround(
-  vmf: Fault,
-  inode: Inode,
-  index: number,
-): Steps<Pfn | { readonly result: VmFault }> {
+/** Reads the page and what lies around it. @returns VM_FAULT_NONE: look again. @linux do_sync_mmap_readahead, maybe_unlock_mmap_for_io */
+function* readAround(vmf: Fault, inode: Inode, index: number): Steps<VmFault> {
   const { flags, vma } = vmf;
   const drops =
     flagged(flags, FAULT_FLAG_ALLOW_RETRY) &&
@@ -77,11 +79,10 @@ function* readAround(
   const [first, end] = readWindow(vma, index);
   const file = fget(must(vma.file, 'a file'));
   if (drops) releaseFaultLock(vmf);
-  const error = yield* readPages(inode, first, end);
+  const error = yield* readPages(inode, first, end, index);
   yield* fput(world.current, file);
-  if (drops) return { result: VM_FAULT_RETRY };
-  if (error < 0) return { result: VM_FAULT_OOM };
-  return yield* filemapFault(vmf, inode, index);
+  if (drops) return VM_FAULT_RETRY;
+  return error < 0 ? VM_FAULT_OOM : VM_FAULT_NONE;
 }
 
 /** Which pages a fault reads: one, those that follow, or those around (measured on 6.18). */

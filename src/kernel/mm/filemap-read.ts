@@ -39,29 +39,43 @@ export function* readFolio(mapping: AddressSpace, index: number, pfn: Pfn): Step
 }
 
 /**
- * Makes pages [first, end) present, as far as the file reaches.
- * @returns 0, or -1 when there was no memory for one
- * Requires: no folio lock, no page-table lock. @linux page_cache_ra_unbounded
+ * Makes one page present, and those of [first, end) that memory is left for: only the page that is wanted is worth reclaiming
+ * others for. As far as the file reaches.
+ * @param wanted an index within [first, end); null: none of them is
+ * @returns 0, or -1 when there was no memory for the page that is wanted
+ * Requires: no folio lock, no page-table lock. @linux page_cache_ra_unbounded, readahead_gfp_mask
  */
-export function* readPages(inode: Inode, first: number, end: number): Steps<number> {
+export function* readPages(
+  inode: Inode,
+  first: number,
+  end: number,
+  wanted: number | null,
+): Steps<number> {
   const { mapping } = inode;
   const invalidate = must(mapping.invalidateLock, 'invalidate_lock');
   yield* lockRead(invalidate);
-  let result = 0;
   const last = Math.min(end, Math.ceil(inode.size / PAGE_SIZE));
+  let result = 0;
+  if (wanted !== null && wanted < last && peekFolio(mapping, wanted) === 0) {
+    const pfn = yield* allocPage();
+    if (pfn === 0) result = -1;
+    else yield* readInto(mapping, wanted, pfn);
+  }
   for (let index = Math.max(0, first); index < last && result === 0; index++) {
     if (peekFolio(mapping, index) !== 0) continue;
-    const pfn = yield* allocPage();
-    if (pfn === 0) {
-      result = -1;
-      break;
-    }
-    folioSetLocked(pfn);
-    if (yield* filemapAddFolio(mapping, index, pfn)) yield* readFolio(mapping, index, pfn);
-    folioUnlockPut(pfn);
+    const pfn = machine.frames.alloc(world.owner());
+    if (pfn === 0) break;
+    yield* readInto(mapping, index, pfn);
   }
   unlockRead(invalidate);
   return result;
+}
+
+/** A new page goes into the cache, unless somebody else's has. Gives up the reference to it. */
+function* readInto(mapping: AddressSpace, index: number, pfn: Pfn): Steps<void> {
+  folioSetLocked(pfn);
+  if (yield* filemapAddFolio(mapping, index, pfn)) yield* readFolio(mapping, index, pfn);
+  folioUnlockPut(pfn);
 }
 
 /** The page at an index if it is there and valid, with a reference; or 0. */

@@ -36,7 +36,7 @@ function* willneedFile(vma: Vma, start: Vaddr, end: Vaddr): Steps<void> {
   const first = linearPageIndex(vma, start);
   fget(file);
   mmapReadUnlock(mm);
-  yield* readPages(inode, first, first + (end - start) / PAGE_SIZE);
+  yield* readPages(inode, first, first + (end - start) / PAGE_SIZE, null);
   yield* fput(world.current, file);
   yield* mmapReadLock(mm);
 }

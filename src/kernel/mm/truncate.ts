@@ -95,7 +95,7 @@ function* zeroPartial(inode: Inode, from: number, to: number): Steps<void> {
   if (from >= to) return;
   const { mapping } = inode;
   const index = Math.floor(from / PAGE_SIZE);
-  yield* readPages(inode, index, index + 1);
+  yield* readPages(inode, index, index + 1, index);
   const pfn = yield* filemapLockFolio(mapping, index);
   if (pfn === 0) return;
   yield* readFolio(mapping, index, pfn);
