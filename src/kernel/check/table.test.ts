@@ -85,7 +85,7 @@ const breakages: readonly (readonly [string, RegExp, (s: Scene) => void])[] = [
       const file = openDisk(new Inode(0o100644, 0, INODE_LOCK, DISK, 5), 2, 'f');
       const inode = must(file.inode, 'inode');
       inode.size = 4096;
-      s.k.run(readPages(inode, 0, 1));
+      s.k.run(readPages(inode, 0, 1, null));
       s.frames.write(must(inode.mapping.pages.get(0), 'page'), 0, Uint8Array.of(1));
     },
   ],
