@@ -116,7 +116,9 @@ function bringsSwap(s: Statement): boolean {
 
 /** Whether pages of the test can go to a swap device: then its world has one. */
 export function usesSwap(test: LitmusTest): boolean {
-  return test.setup.some(bringsSwap) || /"(?:MADV_)?PAGEOUT"/.test(JSON.stringify(test));
+  return (
+    test.setup.some(bringsSwap) || /"(?:(?:MADV_)?PAGEOUT|swapoff)"/.test(JSON.stringify(test))
+  );
 }
 
 /** Lets an actor loose. @param index its place behind the strands: whose free lists it uses */

@@ -1,16 +1,22 @@
-/** What set-up decides about privileges: `uid 1000`, `sysctl unprivileged_userfaultfd 1`. */
+/** What the administrator does: `uid 1000`, `sysctl unprivileged_userfaultfd 1` in the set-up, `swapoff`. */
+import { must } from '../base/assert.ts';
+import { world } from '../kernel/current.ts';
 import { STORES } from '../kernel/fs/sysfs.ts';
+import { swapoffWhy } from '../kernel/syscall/swapon.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import { type Call, resultOf } from './calls.ts';
 import { didYouMean, LitmusError } from './error.ts';
 import { atMost, type Verb, type VerbContext, want } from './verb.ts';
 
 const UID_USAGE = 'uid 1000';
 const SYSCTL_USAGE = 'sysctl unprivileged_userfaultfd 1';
+const SWAPOFF_USAGE = 'r = swapoff';
 const VM = '/proc/sys/vm/';
 
 export const PRIVILEGE_VERBS: Readonly<Record<string, Verb>> = {
   uid: { usage: UID_USAGE, compile: compileUid },
   sysctl: { usage: SYSCTL_USAGE, compile: compileSysctl },
+  swapoff: { usage: SWAPOFF_USAGE, compile: compileSwapoff },
 };
 
 function inSetup(c: VerbContext, usage: string): void {
@@ -48,5 +54,14 @@ function compileSysctl(c: VerbContext): Call {
   return function* () {
     const stored = store(text);
     return resultOf(typeof stored === 'number' ? stored : yield* stored);
+  };
+}
+
+/** swapoff(2) of the only device there is. */
+function compileSwapoff(c: VerbContext): Call {
+  atMost(c, 0, SWAPOFF_USAGE);
+  return function* () {
+    const device = must(world.swap, 'swap device');
+    return resultOf(device.writable ? yield* swapoffWhy(device) : -EINVAL);
   };
 }

@@ -10,6 +10,8 @@ import { parseLitmus } from '../../src/litmus/parse.ts';
 import { runVariant } from '../../src/litmus/suite.ts';
 
 const FINDERS: Readonly<Record<string, string>> = {
+  'without-swap.deviceStillOn': 'swapoff-vs-fault',
+  'without-swapoff.slotSame': 'swapoff-vs-fault',
   'without-mmap-lock.vmaStillThere': 'munmap-vs-fault',
   'without-userfaultfd.mustWait': 'fill-wakes',
   'without-memory.slotSameOnInstall': 'two-writers',

@@ -4,6 +4,7 @@
 import { EINVAL } from '../../uapi/errno.ts';
 import { world } from '../current.ts';
 import { KSM_SETTINGS, KSM_STORES } from '../mm/ksmd.ts';
+import { SWAP_PATH } from '../mm/swapfile.ts';
 import type { ThpEnabled, ThpSettings, ThpShmem } from '../mm/thp-settings.ts';
 import type { Store } from './bytes-file.ts';
 import { SYSCTL_STORES, SYSCTLS } from './sysctl.ts';
@@ -52,10 +53,10 @@ export const SETTINGS: Readonly<Record<string, () => string>> = {
 /** The device and what it holds, in kB, as 6.18.44 prints it. @linux mm/swapfile.c swap_show */
 function procSwaps(): string {
   const head = 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority';
-  if (world.swap === null) return head;
-  const { slots, used } = world.swap;
+  if (world.swap === null || world.swap.freed) return head;
+  const { slots, used, priority } = world.swap;
   const [size, taken] = [slots * 4, used * 4].map((kb) => (kb < 1e7 ? `${kb}\t` : `${kb}`));
-  return `${head}\n${'/dev/zram0'.padEnd(40)}partition\t${size}\t${taken}\t-2`;
+  return `${head}\n${SWAP_PATH.padEnd(40)}partition\t${size}\t${taken}\t${priority}`;
 }
 
 /** What writing to them does: 0 or a negative errno. Settings without an entry cannot be written. */

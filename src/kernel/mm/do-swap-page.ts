@@ -1,7 +1,7 @@
 /**
  * A fault on a page that is on the swap device (semantics.md section 22, F-swap):
  *
- *   find or read the folio | lock it, look whether it still is the slot's | look at the entry again, install
+ *   hold the device | find or read the folio | lock it, look whether it still is the slot's | look at the entry again, install
  *
  * @linux mm/memory.c do_swap_page
  */
@@ -31,7 +31,14 @@ import { tableStillThere } from './pte-offset-map.ts';
 import { folioAddSwappedAnonRmap } from './rmap.ts';
 import { dirtyBits, needsSoftDirtyWp } from './soft-dirty.ts';
 import { type SwappedIn, swapinFolio } from './swap-state.ts';
-import { folioFreeSwap, folioSwapOffset, swapDevice, swapFree } from './swapfile.ts';
+import {
+  folioFreeSwap,
+  folioSwapOffset,
+  getSwapDevice,
+  putSwapDevice,
+  swapDevice,
+  swapFree,
+} from './swapfile.ts';
 import {
   FAULT_FLAG_WRITE,
   flagged,
@@ -63,6 +70,14 @@ export const slotSameOnSwapIn = seam(
  * Requires: the VMA lock or mmap_lock, for reading; `orig` is a swap entry
  */
 export function* doSwapPage(vmf: Fault): Steps<VmFault | null> {
+  if (!(yield* getSwapDevice())) return VM_FAULT_NONE;
+  const result = yield* swapIn(vmf);
+  putSwapDevice();
+  return result;
+}
+
+/** Requires: what doSwapPage requires; the device is held. @returns as doSwapPage */
+function* swapIn(vmf: Fault): Steps<VmFault | null> {
   const offset = swpOffset(vmf.orig);
   const got = yield* swapinFolio(offset);
   if (got === null) return VM_FAULT_NONE;

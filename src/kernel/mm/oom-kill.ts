@@ -30,6 +30,7 @@ import {
   mmuNotifierInvalidateRangeStartNonblock,
 } from './mmu-notifier.ts';
 import { markUnstable } from './oom-stable.ts';
+import { totalSwapPages } from './swapfile.ts';
 import { has, VM_HUGETLB, VM_PFNMAP, VM_SHARED, type VmFlags } from './vm-flags.ts';
 import { unmapPageRange } from './zap.ts';
 
@@ -66,7 +67,7 @@ export function oomBadness(task: Task, mm: Mm): number | null {
   const { oomScoreAdj } = task.group;
   if (oomScoreAdj === OOM_SCORE_ADJ_MIN || world.oom?.skip.has(mm) === true) return null;
   const { anon, file, shmem, swap } = mm.rss;
-  const total = world.machine.frames.count + (world.swap?.slots ?? 0);
+  const total = world.machine.frames.count + totalSwapPages();
   return anon + file + shmem + swap + mm.tables + Math.trunc((oomScoreAdj * total) / 1000);
 }
 

@@ -15,7 +15,13 @@ import type { Vaddr, Vma } from './mm-types.ts';
 import { linearPageIndex } from './rmap.ts';
 import { peekSwapped } from './shmem-swap.ts';
 import { swapinFolio, swapReadahead } from './swap-state.ts';
-import { deleteFromSwapCache, folioSwapOffset, swapFree } from './swapfile.ts';
+import {
+  deleteFromSwapCache,
+  folioSwapOffset,
+  getSwapDevice,
+  putSwapDevice,
+  swapFree,
+} from './swapfile.ts';
 
 /** Under the folio lock: does the folio still stand for the slot? */
 export const shmemFolioStillSwapped = seam(
@@ -42,7 +48,9 @@ export function* shmemSwapinFolio(
   index: number,
   slot: number,
 ): Steps<Pfn | null | 0> {
+  if (!(yield* getSwapDevice())) return null;
   const got = yield* swapinFolio(slot);
+  putSwapDevice();
   if (got === null || got === 0) return got;
   const { pfn } = got;
   if (sched.wants()) yield* access('page from swap', mapping.pageCell(index), WRITE);

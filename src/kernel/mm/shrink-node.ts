@@ -75,7 +75,7 @@ function onLru(pfn: Pfn): boolean {
 
 function hasRoomOnSwap(): boolean {
   const { swap } = world;
-  return swap !== null && swap.used < swap.slots;
+  return swap?.writable === true && swap.used < swap.slots;
 }
 
 /** Whether the page was accessed through any entry since this was asked last. @linux mm/rmap.c folio_referenced */

@@ -14,7 +14,15 @@ import { world } from '../current.ts';
 import { seam } from '../seam.ts';
 import { folioLock, folioSetLocked, folioUnlockPut } from './folio-lock.ts';
 import { allocPage } from './page-alloc.ts';
-import { addToSwapCache, isSwapCached, slotCell, swapCount, swapDevice } from './swapfile.ts';
+import {
+  addToSwapCache,
+  getSwapDevice,
+  isSwapCached,
+  putSwapDevice,
+  slotCell,
+  swapCount,
+  swapDevice,
+} from './swapfile.ts';
 
 function readFrom(offset: number, pfn: Pfn): void {
   const { content } = swapDevice();
@@ -49,9 +57,10 @@ export interface SwappedIn {
  * @returns null: no entry names the slot any more. 0: out of memory
  * Requires: no page-table lock. @linux swap_cache_get_folio, read_swap_cache_async
  */
-export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): Steps<
-  SwappedIn | null | 0
-> {
+export const swapinFolio = seam('swap.swapinFolio', swapinThroughCache);
+
+/** What swapinFolio does today. */
+export function* swapinThroughCache(offset: number): Steps<SwappedIn | null | 0> {
   for (;;) {
     const found = yield* swapCacheGetFolio(offset);
     if (found !== 0) {
@@ -72,7 +81,7 @@ export const swapinFolio = seam('swap.swapinFolio', function* (offset: number): 
     machine.frames.put(pfn, world.owner());
     if (!counted) return null;
   }
-});
+}
 
 /** Reads a slot into a folio that only the caller knows; one that was freed meanwhile reads as zeroes. Requires: no page-table lock. */
 export function* swapinAlone(offset: number): Steps<SwappedIn | 0> {
@@ -88,6 +97,8 @@ export function* swapinAlone(offset: number): Steps<SwappedIn | 0> {
 
 /** Brings a slot into the swap cache and leaves it there: MADV_WILLNEED. @linux read_swap_cache_async */
 export function* swapReadahead(offset: number): Steps<void> {
+  if (!(yield* getSwapDevice())) return;
   const got = yield* swapinFolio(offset);
   if (got !== null && got !== 0) folioUnlockPut(got.pfn);
+  putSwapDevice();
 }

@@ -21,7 +21,11 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { CELL_SWAP } from '../cells.ts';
 import { world } from '../current.ts';
+import { seam } from '../seam.ts';
 import { folioCouldLock } from './folio-lock.ts';
+
+/** What the device of the machine is called. */
+export const SWAP_PATH = '/dev/zram0';
 
 /** @linux include/linux/swap.h struct swap_info_struct */
 export class SwapDevice {
@@ -34,6 +38,16 @@ export class SwapDevice {
   used = 0;
   /** No slot below is free. */
   lowest = 1;
+  /** New pages may get slots: until swapoff(2) begins. Under the cell of the free slots. @linux SWP_WRITEOK */
+  writable = true;
+  /** A new user may come in: until swapoff(2) has brought everything back. */
+  on = true;
+  /** Who reads from the device without an entry's lock that keeps it. @linux si->users */
+  users = 0;
+  /** swapoff(2) has ended: nothing of it may be used any more. */
+  freed = false;
+  /** As /proc/swaps has it. */
+  priority = -2;
 
   constructor(slots: number) {
     this.slots = slots;
@@ -47,11 +61,48 @@ export class SwapDevice {
 
 /** The device. Requires: there is one, as whoever found a swap entry knows. */
 export function swapDevice(): SwapDevice {
-  return must(world.swap, 'swap device');
+  const device = must(world.swap, 'swap device');
+  assert(!device.freed, 'the swap device is used after swapoff');
+  return device;
+}
+
+/** Pages that the devices in use have room for. @linux total_swap_pages */
+export function totalSwapPages(): number {
+  return world.swap?.writable === true ? world.swap.slots : 0;
+}
+
+/** Whether the device is in use, and who uses it. */
+export function deviceCell(): Cell {
+  return cellOf(CELL_SWAP, (world.swap?.slots ?? 0) + 1);
+}
+
+/** Under the reference just taken: is the device still in use? */
+export const deviceStillOn = seam(
+  'swap.deviceStillOn',
+  (): boolean => world.swap?.on === true,
+  'F-swap: get_swap_device chk: swapoff may have ended since the entry was read',
+);
+
+/**
+ * Keeps swapoff(2) from ending until putSwapDevice: a step.
+ * @returns false: it has ended, and the entry that was read is not there any more. @linux get_swap_device
+ */
+export function* getSwapDevice(): Steps<boolean> {
+  if (sched.wants()) yield* access('get swap device', deviceCell(), ADD);
+  sched.touch(deviceCell(), ADD);
+  if (!deviceStillOn()) return false;
+  must(world.swap, 'swap device').users++;
+  return true;
+}
+
+/** Inside the running step. @linux put_swap_device */
+export function putSwapDevice(): void {
+  sched.touch(deviceCell(), ADD);
+  must(world.swap, 'swap device').users--;
 }
 
 /** Which slots are free: taken from in order, so who takes first matters. */
-function poolCell(): Cell {
+export function poolCell(): Cell {
   return cellOf(CELL_SWAP, 0);
 }
 /** One slot: its count, its content, its place in the swap cache. */
@@ -66,8 +117,9 @@ export function slotCell(offset: number): Cell {
  */
 export function* folioAllocSwap(pfn: Pfn): Steps<boolean> {
   if (sched.wants()) yield* access('allocate swap slot', poolCell(), WRITE);
-  const device = swapDevice();
+  const device = must(world.swap, 'swap device');
   sched.touch(poolCell(), WRITE);
+  if (!device.writable) return false;
   const offset = freeSlot(device);
   if (offset === 0) return false;
   device.used++;
@@ -127,6 +179,8 @@ export function swapFree(offset: number): void {
   assert(left >= 0, () => `swap slot ${offset} is named by fewer entries than none`);
   sched.touch(slotCell(offset), left === 0 ? WRITE : ADD);
   device.counts[offset] = left;
+  // Who waits in swapoff(2) wants to know of it.
+  if (left === 0 && !device.writable) sched.touch(poolCell(), ADD);
   if (left === 0 && !device.cache.has(offset)) forget(device, offset);
 }
 

@@ -57,6 +57,7 @@ import { doublePtLock, pteOffsetMapLock, tableStillThere } from './pte-offset-ma
 import { folioMoveAnonRmap, linearPageIndex } from './rmap.ts';
 import { softDirtyBit } from './soft-dirty.ts';
 import { swapCacheGetFolio } from './swap-state.ts';
+import { getSwapDevice, putSwapDevice } from './swapfile.ts';
 import { flushNow } from './tlb.ts';
 import { moveHugePage } from './userfaultfd-move-huge.ts';
 import {
@@ -368,6 +369,19 @@ function* moveSwap(
   hold: { folio: Held | null },
 ): Steps<Moved | 'blocked'> {
   if ((from.pte & SWP_EXCLUSIVE) === 0) return MOVE_ERRNOS.notExclusive;
+  if (!(yield* getSwapDevice())) return 'again';
+  const result = yield* moveSwapHeld(areas, to, from, hold);
+  putSwapDevice();
+  return result;
+}
+
+/** Requires: the device is held. */
+function* moveSwapHeld(
+  areas: Areas,
+  to: Slot,
+  from: Slot,
+  hold: { folio: Held | null },
+): Steps<Moved | 'blocked'> {
   const offset = swpOffset(from.pte);
   if (hold.folio === null && looksForSwapFolio()) {
     const pfn = yield* swapCacheGetFolio(offset);

@@ -6,6 +6,7 @@ import { EFAULT, EINVAL, ENOSYS } from '../../uapi/errno.ts';
 import type { Task } from '../core/task.ts';
 import { world } from '../current.ts';
 import { asciiBytes } from '../fs/bytes-file.ts';
+import { totalSwapPages } from '../mm/swapfile.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
 import { address, length, number, struct } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
@@ -72,8 +73,8 @@ function* sysSysinfo(task: Task, args: SysArgs): Steps<number> {
   view.setBigUint64(32, BigInt(frames.count) * 4096n, true);
   view.setBigUint64(40, BigInt(frames.count - frames.inUse) * 4096n, true);
   const { swap } = world;
-  view.setBigUint64(64, BigInt(swap?.slots ?? 0) * 4096n, true);
-  view.setBigUint64(72, BigInt((swap?.slots ?? 0) - (swap?.used ?? 0)) * 4096n, true);
+  view.setBigUint64(64, BigInt(totalSwapPages()) * 4096n, true);
+  view.setBigUint64(72, BigInt(Math.max(0, totalSwapPages() - (swap?.used ?? 0))) * 4096n, true);
   view.setUint16(80, world.tasks.length, true);
   view.setUint32(104, 1, true);
   return yield* copyToUser(task, args[0] ?? 0, bytes);

@@ -42,6 +42,7 @@ import { rows as splice } from './splice.ts';
 
 import { rows as stat } from './stat.ts';
 import { rows as statfs } from './statfs.ts';
+import { rows as swapon } from './swapon.ts';
 import { rows as unlink } from './unlink.ts';
 import { rows as userfaultfd } from './userfaultfd.ts';
 import { rows as write } from './write.ts';
@@ -85,6 +86,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...socket,
   ...stat,
   ...statfs,
+  ...swapon,
   ...unlink,
   ...write,
 ].sort((a, b) => a.nr - b.nr);

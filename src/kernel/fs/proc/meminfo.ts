@@ -4,6 +4,7 @@ import { PG_ANON, PG_SWAPBACKED } from '../../../machine/frames.ts';
 import { PAGE_SIZE } from '../../../machine/geometry.ts';
 import { world } from '../../current.ts';
 import { defaultHstate, hstates } from '../../mm/hugetlb.ts';
+import { totalSwapPages } from '../../mm/swapfile.ts';
 import { has, VM_ACCOUNT } from '../../mm/vm-flags.ts';
 import { MemSizeStats } from './smaps.ts';
 
@@ -52,8 +53,8 @@ export function procMeminfo(): string {
     ...none('Active(file)', 'Inactive(file)'),
     ['Unevictable', locked],
     ['Mlocked', locked],
-    ['SwapTotal', (swap?.slots ?? 0) * PAGE_KB],
-    ['SwapFree', ((swap?.slots ?? 0) - (swap?.used ?? 0)) * PAGE_KB],
+    ['SwapTotal', totalSwapPages() * PAGE_KB],
+    ['SwapFree', Math.max(0, totalSwapPages() - (swap?.used ?? 0)) * PAGE_KB],
     ...none('Zswap', 'Zswapped', 'Dirty', 'Writeback'),
     ['AnonPages', anon * PAGE_KB],
     ['Mapped', mapped * PAGE_KB],
@@ -61,7 +62,7 @@ export function procMeminfo(): string {
     ...none('KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack'),
     ['PageTables', tables.inUse * PAGE_KB],
     ...none('SecPageTables', 'NFS_Unstable', 'Bounce', 'WritebackTmp'),
-    ['CommitLimit', Math.floor(total / 2) + (swap?.slots ?? 0) * PAGE_KB],
+    ['CommitLimit', Math.floor(total / 2) + totalSwapPages() * PAGE_KB],
     ['Committed_AS', committed],
     ['VmallocTotal', VMALLOC_TOTAL_KB],
     ...none('VmallocUsed', 'VmallocChunk', 'Percpu'),
