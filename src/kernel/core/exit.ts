@@ -12,6 +12,7 @@ import { FUTEX_BITSET_MATCH_ANY, futexWake } from './futex.ts';
 import { retargetSharedPending, sendGroupSignal } from './signal.ts';
 import type { Task } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
+import { addUsage, threadUsage } from './usage.ts';
 
 /** Exit status of a process as wait4 reports it. wait(2) */
 export function exitedStatus(code: number): number {
@@ -32,9 +33,11 @@ export function* doExit(task: Task): Steps<void> {
     const cleared = yield* copyToUser(task, task.clearChildTid, new Uint8Array(4));
     if (cleared >= 0) yield* futexWake(task, task.clearChildTid, 1, FUTEX_BITSET_MATCH_ANY);
   }
+  const { group } = task;
+  const used = threadUsage(task);
   yield* exitFiles(task);
   yield* exitMm(task);
-  const { group } = task;
+  group.endedUsage = addUsage(group.endedUsage, used);
   group.threads.splice(group.threads.indexOf(task), 1);
   sched.touch(cellOf(CELL_TASK, task.tid), WRITE);
   if (group.threads.length === 0) groupEnded(group);

@@ -33,6 +33,9 @@ export class Task {
   uid = 0;
   /** Working directory and umask; shared by threads. */
   fs: FsStruct = { pwd: null, umask: 0o022 };
+  /** Faults that came to an end, without and with a second attempt or reading something in. @linux min_flt, maj_flt */
+  minFlt = 0;
+  majFlt = 0;
   exiting = false;
   /** Another thread of the process calls execve: this one ends. */
   zapped = false;

@@ -19,6 +19,16 @@ export interface SigInfo {
   readonly status: number;
 }
 
+/** What getrusage(2) tells of resources used. */
+export interface Usage {
+  readonly minFlt: number;
+  readonly majFlt: number;
+  /** The most pages that were resident at once. */
+  readonly maxRss: number;
+}
+
+export const NO_USAGE: Usage = { minFlt: 0, majFlt: 0, maxRss: 0 };
+
 export class ThreadGroup {
   /** The thread whose id is the process's; execve may make another one that. */
   leader: Task;
@@ -37,6 +47,9 @@ export class ThreadGroup {
   memlockLimit: number = 8 * 1024 * 1024;
   /** What user space adds to the OOM killer's points, in thousandths of all memory. @linux oom_score_adj */
   oomScoreAdj = 0;
+  /** What its ended threads used, and its children that have been waited for with all theirs. */
+  endedUsage: Usage = NO_USAGE;
+  childrenUsage: Usage = NO_USAGE;
   /** Told when a child ends. */
   readonly childEvents: Waiters = new Waiters();
 

@@ -39,6 +39,7 @@ import { sched } from '../../sched/current.ts';
 import { lock, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Task } from '../core/task.ts';
+import { accountFault } from '../core/usage.ts';
 import { world } from '../current.ts';
 import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
 import { seam } from '../seam.ts';
@@ -106,7 +107,9 @@ export function* handleMmFault(
   address: Vaddr,
   flags: FaultFlags,
 ): Steps<VmFault> {
-  if (isVmHugetlb(vma)) return yield* hugetlbFault(vma, task, address, flags);
+  if (isVmHugetlb(vma)) {
+    return accountFault(task, flags, yield* hugetlbFault(vma, task, address, flags));
+  }
   const vmf: Fault = {
     vma,
     task,
@@ -119,9 +122,9 @@ export function* handleMmFault(
   };
   if (usesHugePages()) {
     const result = yield* hugeFault(vmf);
-    if (result !== VM_FAULT_FALLBACK) return result;
+    if (result !== VM_FAULT_FALLBACK) return accountFault(task, flags, result);
   }
-  return yield* handlePteFault(vmf);
+  return accountFault(task, flags, yield* handlePteFault(vmf));
 }
 
 /** A huge page, where there is one or may be one. @returns VM_FAULT_FALLBACK: pages one by one. @linux __handle_mm_fault */

@@ -20,8 +20,10 @@ import { childrenOf, exitedStatus } from '../core/exit.ts';
 import { REG_A0, REG_SP, REG_TP } from '../core/regs.ts';
 import { groupExit } from '../core/signal.ts';
 import type { Task } from '../core/task.ts';
+import { addUsage, groupUsage } from '../core/usage.ts';
 import { world } from '../current.ts';
 import { copyFromUser, copyToUser } from '../mm/user-access.ts';
+import { putRusage } from './getrusage.ts';
 import { address, flags, number, struct } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
@@ -117,17 +119,20 @@ function* sysExitGroup(task: Task, args: SysArgs): Steps<number> {
 }
 
 function* sysWait4(task: Task, args: SysArgs): Steps<number> {
-  const [pid = 0, statusPointer = 0, options = 0] = args;
+  const [pid = 0, statusPointer = 0, options = 0, rusage = 0] = args;
   for (;;) {
     const children = childrenOf(task.group).filter((c) => pid <= 0 || c.leader.tgid === pid);
     if (children.length === 0) return -ECHILD;
     const ended = children.find((c) => c.zombie);
     if (ended !== undefined) {
       ended.reaped = true;
+      const used = addUsage(groupUsage(ended), ended.childrenUsage);
+      task.group.childrenUsage = addUsage(task.group.childrenUsage, used);
       if (statusPointer !== 0) {
         const stored = yield* copyToUser(task, statusPointer, tidBytes(ended.exitStatus ?? 0));
         if (stored < 0) return -EFAULT;
       }
+      if (rusage !== 0 && (yield* putRusage(task, rusage, used)) < 0) return -EFAULT;
       return ended.leader.tgid;
     }
     if ((options & WNOHANG) !== 0) return 0;
@@ -215,7 +220,7 @@ export const rows: readonly SyscallRow[] = [
     params: [number('pid'), address('wstatus'), number('options'), struct('rusage')],
     handler: sysWait4,
     supports: ['WNOHANG'],
-    gap: 'rusage is not filled in.',
+    gap: 'rusage as getrusage.',
   },
   {
     nr: 96,

@@ -11,6 +11,7 @@ import { rows as fd } from './fd.ts';
 import { rows as fsync } from './fsync.ts';
 import { rows as futex } from './futex.ts';
 import { rows as getdents } from './getdents.ts';
+import { rows as getrusage } from './getrusage.ts';
 import { rows as ioctl } from './ioctl.ts';
 import { rows as madvise } from './madvise.ts';
 import { rows as memfdCreate } from './memfd_create.ts';
@@ -56,6 +57,7 @@ export const SYSCALLS: readonly SyscallRow[] = [
   ...fd,
   ...fsync,
   ...futex,
+  ...getrusage,
   ...ioctl,
   ...madvise,
   ...mincore,

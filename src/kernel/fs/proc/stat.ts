@@ -1,6 +1,7 @@
 /** /proc/PID/stat and statm: figures in a line. @linux fs/proc/array.c do_task_stat, proc_pid_statm(5) */
 import { PAGE_SIZE } from '../../../machine/geometry.ts';
 import type { Task } from '../../core/task.ts';
+import { groupUsage } from '../../core/usage.ts';
 import { has, VM_EXEC, VM_SHARED, VM_WRITE } from '../../mm/vm-flags.ts';
 
 /** 52 fields; those that would be about time, scheduling and devices are 0. */
@@ -17,6 +18,11 @@ export function procStat(task: Task): string {
   put(5, task.tgid);
   put(6, task.tgid);
   put(8, -1);
+  const used = groupUsage(group);
+  put(10, used.minFlt);
+  put(11, group.childrenUsage.minFlt);
+  put(12, used.majFlt);
+  put(13, group.childrenUsage.majFlt);
   put(18, 20);
   put(20, group.threads.length);
   put(25, '18446744073709551615');
