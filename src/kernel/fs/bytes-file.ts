@@ -30,8 +30,9 @@ const OPS: FileOps = {
   *write(_task, file, data, offset): Steps<number> {
     const { store } = contentOf(file);
     if (store === null) return -EIO;
-    // Only a write from the beginning sets anything.
-    const stored = (offset ?? file.offset) === 0 ? store(String.fromCharCode(...data)) : 0;
+    // A sysctl is only set by a write to its beginning, anything else by each write (sysctl_writes_strict).
+    const ignored = file.path.startsWith('/proc/sys/') && (offset ?? file.offset) !== 0;
+    const stored = ignored ? 0 : store(String.fromCharCode(...data));
     const error = typeof stored === 'number' ? stored : yield* stored;
     if (error < 0) return error;
     if (offset === null) file.offset += data.length;

@@ -97,8 +97,7 @@ import {
 /**
  * Makes an access possible. The permission of the VMA has been checked.
  * @param address any byte of the page
- * @returns VM_FAULT_NONE: try the access again. VM_FAULT_RETRY: the lock was dropped, find the VMA again. Otherwise
- *   VM_FAULT_ERROR bits, the lock still held
+ * @returns VM_FAULT_NONE: access it again; VM_FAULT_RETRY: the lock was dropped; VM_FAULT_ERROR bits: it is still held
  * Requires: the VMA lock (FAULT_FLAG_VMA_LOCK) or mmap_lock, for reading. @linux handle_mm_fault
  */
 export function* handleMmFault(
