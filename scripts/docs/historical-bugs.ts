@@ -70,21 +70,18 @@ export const BUGS: readonly Bug[] = [
     what: 'a shared table of huge pages is given up before the mapping is cut, and shared again before it is',
     fixed: '081056dc00a2, CVE-2025-38084',
     had: 'before 6.16',
-    waits: 'memory of huge pages (hugetlb) in litmus files',
   },
   {
     id: 'H13',
     what: 'write-protecting huge pages that were never touched has no effect',
     fixed: '0f230bc24b6e',
     had: '5.19 to 6.3',
-    waits: 'memory of huge pages (hugetlb) in litmus files',
   },
   {
     id: 'H14',
     what: 'fork of huge pages asks the wrong mapping whether write protection stays',
     fixed: '5a2f8d22ace4',
     had: '5.19 to 6.3',
-    waits: 'memory of huge pages (hugetlb) in litmus files',
   },
   {
     id: 'H15',

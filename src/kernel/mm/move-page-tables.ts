@@ -45,7 +45,7 @@ import {
 } from './pgtable.ts';
 import { pteOffsetMapLock, tableStillThere } from './pte-offset-map.ts';
 import { softDirtyBit } from './soft-dirty.ts';
-import { flushNow } from './tlb.ts';
+import { flushNow, flushTlbRange } from './tlb.ts';
 
 /** What moves where. @linux mm/mremap.c struct pagetable_move_control */
 export interface PagetableMove {
@@ -166,7 +166,8 @@ function* moveNormalPmd(
 ): Steps<boolean> {
   const { mm } = move.old;
   if (getPte(fresh) !== PTE_NONE) return false;
-  const rmap = takesRmapLocks(move.needRmapLocks, true) ? yield* takeRmapLocks(move.old) : [];
+  const keepsWalkersOut = takesRmapLocks(move.needRmapLocks, true);
+  const rmap = keepsWalkersOut ? yield* takeRmapLocks(move.old) : [];
   const oldLock = ptLockOf(old);
   const newLock = ptLockOf(fresh);
   yield* lock(oldLock);
@@ -176,7 +177,9 @@ function* moveNormalPmd(
   if (whole) {
     setPte(old, PTE_NONE);
     setPte(fresh, table);
-    flushMoved(mm, from, from + pmdSize());
+    // The lock of the table's own entries is free: only the locks of the reverse mapping keep walkers out of the new place.
+    if (keepsWalkersOut) flushMoved(mm, from, from + pmdSize());
+    else yield* flushTlbRange(mm, from, from + pmdSize());
   }
   if (newLock !== oldLock) unlock(newLock);
   unlock(oldLock);

@@ -1,6 +1,6 @@
 /** mremap as it was: the flush after the locks, and one mapping a call. */
 
-import { flushAfterMove, flushMoved } from '../mm/move-page-tables.ts';
+import { flushAfterMove, flushMoved, takesRmapLocks } from '../mm/move-page-tables.ts';
 import { movesSeveral } from '../mm/mremap.ts';
 import { flushTlbRange } from '../mm/tlb.ts';
 import { override, type Patch } from '../seam.ts';
@@ -20,6 +20,16 @@ export const mremapFlushLate: Patch = {
         },
     ),
   ],
+};
+
+export const mremapTablesUnlocked: Patch = {
+  name: 'mremap-tables-unlocked',
+  title:
+    'mremap moves a whole table without the locks of the reverse mapping: pages are freed at the new place before the old is flushed',
+  reference: '97113eb39fa7, CVE-2022-41222',
+  versions: '>=5.0 <5.14',
+  fixedIn: ['5.10.50'],
+  overrides: [override(takesRmapLocks, () => (needed) => needed)],
 };
 
 export const mremapOneVma: Patch = {

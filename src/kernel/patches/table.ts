@@ -28,7 +28,7 @@ import { HUGETLB_PATCHES } from './hugetlb.ts';
 import { ksmKeepsUffdWp } from './ksm.ts';
 import { mmapChangingUnlocked } from './mmap-changing-unlocked.ts';
 import { MOVE_PATCHES } from './move.ts';
-import { mremapFlushLate, mremapOneVma } from './mremap.ts';
+import { mremapFlushLate, mremapOneVma, mremapTablesUnlocked } from './mremap.ts';
 import { noPtReclaim } from './no-pt-reclaim.ts';
 import { oomReaperRefault } from './oom.ts';
 import { noPagemapScan, scanLosesDirty } from './pagemap-scan.ts';
@@ -90,6 +90,7 @@ export const PATCHES: readonly Patch[] = [
   noPagemapScan,
   scanLosesDirty,
   mremapFlushLate,
+  mremapTablesUnlocked,
   noWpOnFiles,
   noPteMarkers,
   punchDropsMarkers,
