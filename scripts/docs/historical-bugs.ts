@@ -177,7 +177,8 @@ export const BUGS: readonly Bug[] = [
     what: 'a child takes over an anon_vma that others still need: its pages stay behind when it is freed',
     fixed: '2555283eb40d, CVE-2022-42703',
     had: 'before 6.0',
-    waits: 'its patch',
+    waits:
+      'fewer schedules: it takes seven processes. Patch `anon-vma-degree`; `anon-vma-degree.test.ts` shows it under one schedule',
   },
   {
     id: 'H38',
@@ -196,7 +197,7 @@ export const BUGS: readonly Bug[] = [
     what: 'joining mappings gives a neighbour an anon_vma before it has the neighbour’s lock',
     fixed: 'd8ab9f7b644a',
     had: '6.4',
-    waits: 'its patch',
+    waits: 'a want of memory while mappings are joined, without which it does no harm',
   },
   {
     id: 'H45',

@@ -145,18 +145,19 @@ export function* anonVmaClone(dst: Vma, src: Vma): Steps<void> {
   yield* lock(root.lock);
   for (const { anonVma } of src.anonVmaChain) {
     link(dst, anonVma);
-    if (
-      dst.anonVma === null &&
-      src.anonVma !== null &&
-      anonVma.numChildren < 2 &&
-      anonVma.numActiveVmas === 0
-    ) {
+    if (dst.anonVma === null && src.anonVma !== null && reusable(anonVma, src)) {
       dst.anonVma = anonVma;
     }
   }
   if (dst.anonVma !== null) dst.anonVma.numActiveVmas++;
   unlock(root.lock);
 }
+
+/** Whether a child's VMA may take an inherited anon_vma for its own: nobody else does, and at most one child needs it. */
+export const reusable = seam(
+  'anon-vma.reusable',
+  (anonVma: AnonVma, _src: Vma): boolean => anonVma.numChildren < 2 && anonVma.numActiveVmas === 0,
+);
 
 /**
  * Gives a forked child's VMA its links to the parent's anon_vmas and one of its own.

@@ -28,7 +28,7 @@ export const mremapTablesUnlocked: Patch = {
     'mremap moves a whole table without the locks of the reverse mapping: pages are freed at the new place before the old is flushed',
   reference: '97113eb39fa7, CVE-2022-41222',
   versions: '>=5.0 <5.14',
-  fixedIn: ['5.10.50'],
+  fixedIn: ['5.10.y'],
   overrides: [override(takesRmapLocks, () => (needed) => needed)],
 };
 

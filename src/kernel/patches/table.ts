@@ -1,6 +1,7 @@
 /** Every patch there is, and the ones that remove a single re-validation. */
 import { type AnyFunction, type Patch, seams } from '../seam.ts';
 import { noCollapse, noDontneedLocked, noPopulate } from './advice.ts';
+import { anonVmaDegree } from './anon-vma.ts';
 import {
   archFeaturesAccepted,
   arm64NoWp,
@@ -89,6 +90,7 @@ export const PATCHES: readonly Patch[] = [
   anonVmaFails,
   noPagemapScan,
   scanLosesDirty,
+  anonVmaDegree,
   mremapFlushLate,
   mremapTablesUnlocked,
   noWpOnFiles,
