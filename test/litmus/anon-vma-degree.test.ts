@@ -50,7 +50,7 @@ never hang
 function broken(max: number, ...patches: string[]): string[] {
   const variant = { profile: '6.18', patches };
   const report = runVariant(parseLitmus(FILE), variant, { ...DEFAULT_OPTIONS, max });
-  return report.broken.map(({ name }) => name);
+  return report.broken.map(({ rule }) => rule);
 }
 
 test('is a page left behind when a child takes over an anon_vma that another mapping has?', () => {
