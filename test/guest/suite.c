@@ -40,6 +40,8 @@ static const struct {
 	{ "unknown", way_unknown, 0 },
 	{ "who", way_who, 0 },
 	{ "child", way_child, 0 },
+	{ "larger", way_larger, 0 },
+	{ "too-large", way_too_large, 0 },
 };
 
 int main(int argc, char **argv)

@@ -70,4 +70,6 @@ void way_yes(void);
 void way_unknown(void);
 void way_who(void);
 void way_child(void);
+void way_larger(void);
+void way_too_large(void);
 #endif

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { root, runGuest, SUITE } from './guest.ts';
+import { example, expected, root, runGuest, SUITE } from './guest.ts';
 
 const folder = `${root}/test/guest`;
 const SEEDS = [0, 3];
@@ -41,6 +41,36 @@ test('is the committed binary what its sources gave?', () => {
       .digest('hex');
     expect(`${now} ${name}`).toBe(`${hash} ${name}`);
   }
+});
+
+describe('memory larger than RAM', () => {
+  test.each([0, 3])(
+    'goes to the swap device and comes back, which then goes off (seed %i)',
+    (seed) => {
+      const { result, out, census } = runGuest(SUITE, ['larger'], {
+        seed,
+        ram: 2 << 20,
+        swap: 16 << 20,
+      });
+      expect(out).toBe(
+        'round 1: 0 wrong\nround 2: 0 wrong\nround 3: 0 wrong\nchild: 0\n' +
+          'devices: 1\ndevices: 0\ndevices: 1\nlarger: ok\n',
+      );
+      expect([result.how, result.status, census]).toEqual(['exit', 0, null]);
+    },
+  );
+  test('without a swap device the program is killed, and the line of the log says so', () => {
+    const { result, out } = runGuest(SUITE, ['too-large'], { ram: 2 << 20 });
+    expect([result.how, result.status, out]).toEqual(['signal', 137, '']);
+    expect(result.oomKills.map((line) => line.replace(/\d+kB/g, 'NkB'))).toEqual([
+      'Out of memory: Killed process 1 (suite) total-vm:NkB, anon-rss:NkB, file-rss:NkB, shmem-rss:NkB, UID:0 pgtables:NkB oom_score_adj:0',
+    ]);
+  });
+  test('a snapshot of a guest larger than RAM ends', () => {
+    const { result, out } = runGuest(example('bg-snapshot'), [], { ram: 1 << 20, swap: 16 << 20 });
+    expect([result.how, result.status]).toEqual(['exit', 0]);
+    expect(out).toBe(expected('bg-snapshot'));
+  });
 });
 
 const hasCompiler =
