@@ -199,6 +199,8 @@ function statement({ op, args }: Operation, i: number): string {
       return `printf("store page ${a / PAGE_SIZE}\\n"); if (!sigsetjmp(back, 0)) *(volatile unsigned *)(${place(a)}) = ${b};`;
     case 'fork':
       return 'if (fork() == 0) for (;;) prctl(PR_SET_PDEATHSIG, SIGKILL), pause();';
+    case 'thp':
+      return 'prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);';
     case 'swapon':
       return '/* wants a swap device: run swapon(8) before */';
     case 'switch':

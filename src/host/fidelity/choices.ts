@@ -67,3 +67,5 @@ export const MINOR_MODES: readonly number[] = [4, 4, 5, 6, 7, 1, 2, 3];
 export const WP_MODES: readonly number[] = [1, 1, 1, 1, 1, 0, 0, 2, 3, 4];
 /** PAGEOUT, WILLNEED, COLD, FREE. */
 export const SWAPPING: readonly number[] = [21, 21, 21, 21, 21, 3, 3, 20, 8];
+/** HUGEPAGE, NOHUGEPAGE, COLLAPSE, DONTNEED, FREE, COLD, PAGEOUT. */
+export const BIG_ADVICE: readonly number[] = [14, 14, 14, 15, 25, 25, 4, 8, 20, 21];

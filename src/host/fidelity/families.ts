@@ -7,6 +7,7 @@ export const FAMILIES = {
   madvise: ['madvise', 'process_madvise'],
   scan: ['scan'],
   swap: ['swapon'],
+  thp: ['thp'],
   shmem: [
     'memfd',
     'mapfile',

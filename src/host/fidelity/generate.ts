@@ -7,8 +7,9 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { ADVICE } from '../../kernel/mm/madvise.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { MADV_COLLAPSE } from '../../uapi/mman.ts';
+import { MADV_COLLAPSE, MADV_HUGEPAGE } from '../../uapi/mman.ts';
 import {
+  BIG_ADVICE,
   EVENT_FORK,
   EVENTS,
   FEATURE_SIGBUS,
@@ -39,14 +40,24 @@ import { FAMILIES, type Family, WEIGHTS } from './families.ts';
 import { type Dice, drawFile, openingFile } from './generate-files.ts';
 import {
   ARENA_PAGES,
+  FIRST_HUGE_PAGE,
   HEAP_PAGE,
   HELPER,
+  HUGE_PAGES,
   type Operation,
   type Program,
   SOURCE_OFFSET,
   SOURCE_PAGES,
 } from './operations.ts';
 import { Places } from './places.ts';
+
+/** One program in so many has huge pages, unless `thp` is the first of the families. */
+const BIG_SHARE = 20;
+const BIG_OPERATIONS: ReadonlySet<string> = new Set(
+  ['map', 'access', 'madvise', 'scan', 'lock', 'fork', 'userfaultfd']
+    .flatMap((family): readonly string[] => FAMILIES[family as Family])
+    .filter((name) => name !== 'brk' && name !== 'structs' && name !== 'move'),
+);
 
 export interface GenerateOptions {
   readonly operations: number;
@@ -73,6 +84,8 @@ class Draw {
   #waits = false;
   /** A descriptor has no O_NONBLOCK: then reading may wait as well. */
   #blocks = false;
+  /** The arena has huge pages. */
+  #big = false;
   /** There is a swap device. */
   #swaps = false;
 
@@ -94,10 +107,18 @@ class Draw {
       program.push(operation);
       this.#places.follow(operation);
     };
-    for (let i = this.#prng.below(3); i >= 0; i--) add(this.#mmap());
-    this.#swaps = this.#options.families.includes('swap') && this.#chance(5);
+    const { families } = this.#options;
+    this.#big = families.includes('thp') && (families[0] === 'thp' || this.#chance(BIG_SHARE));
+    if (this.#big) {
+      this.#places.grow();
+      add({ op: 'thp', args: [] });
+    }
+    for (let i = this.#prng.below(3); i >= 0; i--) {
+      for (const operation of this.#big ? this.#openBig() : [this.#mmap()]) add(operation);
+    }
+    this.#swaps = !this.#big && families.includes('swap') && this.#chance(5);
     if (this.#swaps) add({ op: 'swapon', args: [] });
-    const monitored = this.#options.families.includes('userfaultfd');
+    const monitored = families.includes('userfaultfd');
     this.#waits = monitored && this.#chance(2);
     if (this.#shares && !this.#chance(4)) {
       for (const operation of openingFile(this.#dice(), 0)) add(operation);
@@ -112,6 +133,7 @@ class Draw {
     }
     while (program.length < this.#options.operations) {
       const name = this.#pick(this.#names);
+      if (this.#big && !BIG_OPERATIONS.has(name)) continue;
       if (name === 'uffd') for (const operation of this.#open(this.#slot())) add(operation);
       else add(this.#waiting(this.#operation(name)));
     }
@@ -128,7 +150,7 @@ class Draw {
 
   /** Whether the program has shared memory. */
   get #shares(): boolean {
-    return this.#options.families.includes('shmem');
+    return !this.#big && this.#options.families.includes('shmem');
   }
 
   #dice(): Dice {
@@ -194,7 +216,8 @@ class Draw {
       case 'move':
         return this.#move(slot);
       case 'copy': {
-        const [start = 0, size = 0] = this.#places.range('registered', LONGEST_COPY);
+        const [start = 0, asked = 0] = this.#places.range('registered', LONGEST_COPY);
+        const size = this.#big ? Math.min(asked, LONGEST_COPY * PAGE_SIZE) : asked;
         const mode = this.#chance(8) ? 4 : this.#pick([0, 0, 2, 2, 1, 3]);
         return { op, args: [slot, start, this.#source(), size, mode] };
       }
@@ -239,6 +262,7 @@ class Draw {
   #mmap(): Operation {
     let flags = PRIVATE_ANONYMOUS | (this.#chance(8) ? MAP_FIXED_NOREPLACE : MAP_FIXED);
     if (this.#shares && this.#chance(4)) flags = (flags & ~PRIVATE_ANONYMOUS) | SHARED_ANONYMOUS;
+    if (this.#big) return this.#bigMmap();
     if (this.#chance(20)) flags &= ~(MAP_FIXED | MAP_FIXED_NOREPLACE);
     if (this.#chance(20)) flags |= MAP_LOCKED;
     if (this.#chance(6)) flags |= MAP_POPULATE;
@@ -249,6 +273,30 @@ class Draw {
     if (this.#chance(50)) flags |= this.#pick([4, 8, 0x800, 0x10000, 0x200000]);
     const [start = 0, size = 0] = this.#places.range('any', 24);
     return { op: 'mmap', args: [start, size, this.#prot(), flags] };
+  }
+
+  /** A mapping that wants huge pages, and mostly gets one. */
+  #openBig(): Operation[] {
+    const { op, args } = this.#bigMmap();
+    const [start = 0, size = 0, , flags = 0] = args;
+    const page = Math.floor((start + this.#prng.below(size)) / PAGE_SIZE);
+    const access: Operation = this.#chance(4)
+      ? { op: 'load', args: [page * PAGE_SIZE] }
+      : { op: 'store', args: [page * PAGE_SIZE, 1 + this.#prng.below(99)] };
+    const wanted: Operation = { op: 'madvise', args: [start, size, MADV_HUGEPAGE] };
+    const mapped: Operation = { op, args: [start, size, 3, flags & ~MAP_POPULATE] };
+    return this.#chance(5) ? [mapped, wanted] : [mapped, wanted, access];
+  }
+
+  /** Over some huge page at least. */
+  #bigMmap(): Operation {
+    const first = this.#prng.below(3);
+    const start =
+      FIRST_HUGE_PAGE + first * HUGE_PAGES - (this.#chance(3) ? this.#prng.below(20) : 0);
+    const pages = HUGE_PAGES * (1 + this.#prng.below(3 - first)) + this.#prng.below(30);
+    const flags = PRIVATE_ANONYMOUS | MAP_FIXED | (this.#chance(8) ? MAP_POPULATE : 0);
+    const prot = this.#chance(6) ? this.#prot() : 3;
+    return { op: 'mmap', args: [start * PAGE_SIZE, pages * PAGE_SIZE, prot, flags] };
   }
 
   #madvise(): Operation {
@@ -262,6 +310,7 @@ class Draw {
     // What it maps is too small for huge pages.
     const known = ADVICE.map((a) => a.nr).filter((nr) => nr !== MADV_COLLAPSE);
     if (this.#swaps && this.#chance(2)) return this.#pick(SWAPPING);
+    if (this.#big && this.#chance(2)) return this.#pick(BIG_ADVICE);
     const often = [4, 4, 4, 4, 22, 23, 23, 24, 8, 8, 9, 20, 21, 21, 102, 102, 102, 103];
     return this.#chance(3) ? this.#pick([...known, 5, 99]) : this.#pick(often);
   }
@@ -307,14 +356,14 @@ class Draw {
 
   /** Seldom an access that reaches into the next page. */
   #accessed(): number {
-    return this.#places.page() * PAGE_SIZE + (this.#chance(25) ? PAGE_SIZE - 2 : 0);
+    return this.#places.page() * PAGE_SIZE + (!this.#big && this.#chance(25) ? PAGE_SIZE - 2 : 0);
   }
 
   #source(): number {
     // A source that waits for its own descriptor would stop the main thread.
     if (!this.#waits && this.#chance(4)) return this.#places.page() * PAGE_SIZE;
     const offset = this.#prng.below(SOURCE_PAGES - LONGEST_COPY) * PAGE_SIZE;
-    return SOURCE_OFFSET + offset + (this.#chance(6) ? 16 : 0);
+    return SOURCE_OFFSET + offset + (!this.#big && this.#chance(6) ? 16 : 0);
   }
 
   #heapEnd(): number {

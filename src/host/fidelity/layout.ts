@@ -4,7 +4,7 @@ import { SCRATCH_BASE, type Task } from '../../kernel/core/task.ts';
 import { syscallByName } from '../../kernel/syscall/dispatch.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import type { Steps } from '../../sched/op.ts';
-import { ARENA, ARENA_PAGES, SOURCE_OFFSET, SOURCE_PAGES } from './operations.ts';
+import { ARENA, BIG_ARENA_PAGES, SOURCE_OFFSET, SOURCE_PAGES } from './operations.ts';
 
 /** The scratch window: structs, what read(2) fills, the source buffer, then what is read from files. */
 const AT_FDCWD = -100;
@@ -58,7 +58,7 @@ export function offsetText(address: number): string {
 /** An address as a result; what came to lie outside the arena is unmapped again. */
 export function* addressText(task: Task, result: number, size: number): Steps<string> {
   if (result < 0) return String(result);
-  if (result >= ARENA && result < ARENA + ARENA_PAGES * PAGE_SIZE) return offsetText(result);
+  if (result >= ARENA && result < ARENA + BIG_ARENA_PAGES * PAGE_SIZE) return offsetText(result);
   yield* call(task, 'munmap', [result, size]);
   return 'elsewhere';
 }

@@ -6,6 +6,7 @@ import { doExit } from '../../kernel/core/exit.ts';
 import { SCRATCH_BASE, type Task } from '../../kernel/core/task.ts';
 import { enterWorld } from '../../kernel/current.ts';
 import type { FaultSignal } from '../../kernel/mm/fault.ts';
+import { THP_MADVISE } from '../../kernel/mm/thp-settings.ts';
 import { userLoad, userStore } from '../../kernel/mm/user-access.ts';
 import type { Overrides } from '../../kernel/seam.ts';
 import { World } from '../../kernel/world.ts';
@@ -30,6 +31,7 @@ import { filesLine, performFile } from './model-files.ts';
 import {
   ARENA,
   ARENA_PAGES,
+  arenaPagesOf,
   FILE_SLOTS,
   HEAP_PAGE,
   HELPER,
@@ -42,6 +44,8 @@ import { dataLine, stateLines } from './state.ts';
 import { forkedFds, messages, STRUCTS, type Struct } from './structs.ts';
 
 const GEOMETRY: Geometry = { ...REAL_GEOMETRY, frames: 640, owners: 2, tablesPerOwner: 64 };
+/** With huge pages, of whose content the beginning says enough. */
+const BIG_GEOMETRY: Geometry = { ...GEOMETRY, frames: 16384, contentBytes: 64 };
 /** Helpers and set-up never race here, so the first that can run runs. */
 const FIRST: Oracle = {
   pick: (_sched, enabled) => at(enabled, 0),
@@ -67,6 +71,7 @@ class Model {
   readonly #program: Program;
   readonly #world: World;
   readonly #tasks: (Task | null)[];
+  readonly #pages: number;
   #me = 0;
   readonly #uffds: number[][] = [[], []];
   /** Files in each process; null before its program has had one. */
@@ -81,15 +86,18 @@ class Model {
 
   constructor(program: Program, overrides: Overrides | null) {
     this.#program = program;
+    this.#pages = arenaPagesOf(program);
+    const big = this.#pages > ARENA_PAGES;
     const swapPages = program.some(({ op }) => op === 'swapon') ? SWAP_PAGES : 0;
     this.#world = new World({
-      geometry: GEOMETRY,
+      geometry: big ? BIG_GEOMETRY : GEOMETRY,
       harts: 3,
       exploring: false,
       overrides,
       swapPages,
     });
     enterWorld(this.#world);
+    if (big) this.#world.thp = { ...THP_MADVISE, shmem: 'never' };
     const task = createProcess(this.#world, { name: 'program', hart: 0, owner: 0 });
     task.scratch = scratchWindow();
     const mm = task.mmOrDie;
@@ -174,7 +182,7 @@ class Model {
     this.#sayHelper();
     const files = at(this.#files, this.#me);
     if (files !== null) this.#lines.push(filesLine(this.#task, files));
-    this.#lines.push(...this.#alone(stateLines(this.#task.mmOrDie)));
+    this.#lines.push(...this.#alone(stateLines(this.#task.mmOrDie, this.#pages)));
   }
 
   #sayHelper(): void {
@@ -185,7 +193,7 @@ class Model {
 
   #final(): void {
     this.#sayHelper();
-    this.#lines.push(this.#alone(dataLine(this.#task.mmOrDie)));
+    this.#lines.push(this.#alone(dataLine(this.#task.mmOrDie, this.#pages)));
     this.#state();
   }
 
@@ -212,6 +220,7 @@ class Model {
       case 'mlockall':
         return String(yield* call(task, op, [a]));
       case 'swapon':
+      case 'thp':
         return '0';
       case 'munlockall':
         return String(yield* call(task, op, []));
@@ -266,7 +275,7 @@ class Model {
 
   *#mincore(task: Task, start: number, size: number): Steps<string> {
     const from = BUFFER_AT - SCRATCH_BASE;
-    const vec = must(task.scratch, 'scratch').subarray(from, from + ARENA_PAGES);
+    const vec = must(task.scratch, 'scratch').subarray(from, from + this.#pages);
     vec.fill(0);
     const result = yield* call(task, 'mincore', [start, size, BUFFER_AT]);
     return `${result} ${vec.join('')}`;

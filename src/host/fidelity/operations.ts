@@ -7,6 +7,11 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 
 /** Where the arena begins on both sides: across the border of two page-table pages, far from every other mapping. */
 export const ARENA_PAGES = 48;
+/** With huge pages the arena goes on, over four of them and as much again behind. */
+export const HUGE_PAGES = 512;
+export const BIG_ARENA_PAGES: number = ARENA_PAGES + 4 * HUGE_PAGES;
+/** Where the first of them begins. */
+export const FIRST_HUGE_PAGE = 24;
 export const ARENA: number = 0x100000200000 - 24 * PAGE_SIZE;
 /** The heap begins empty inside the arena. */
 export const HEAP_PAGE = 40;
@@ -61,6 +66,8 @@ export const OPERATIONS: Readonly<Record<string, readonly OperandKind[]>> = {
   process_madvise: ['page', 'size', 'page', 'size', 'advice'],
   /** PAGEMAP_SCAN: flags, inverted, mask, any-of and return masks, longest answer, most pages. */
   scan: ['page', 'size', 'mode', 'mode', 'mode', 'mode', 'mode', 'number', 'number'],
+  /** Anywhere in a program: the arena is big, and MADV_HUGEPAGE has an effect. */
+  thp: [],
   /** Anywhere in a program: there is a swap device while it runs. */
   swapon: [],
   memfd: ['file', 'number'],
@@ -109,6 +116,11 @@ export const HELPER = '~';
 /** What operands an operation has. Throws for one that there is not. */
 export function operandsOf(op: string): readonly OperandKind[] {
   return must(OPERATIONS[op.replace(HELPER, '')], `operation ${op}`);
+}
+
+/** Pages of the arena of a program. */
+export function arenaPagesOf(program: Program): number {
+  return program.some(({ op }) => op === 'thp') ? BIG_ARENA_PAGES : ARENA_PAGES;
 }
 
 /** What both sides say of a program: for each operation its result and the state after it, then final states. */

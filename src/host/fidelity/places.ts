@@ -3,10 +3,19 @@ import { at } from '../../base/assert.ts';
 import type { Prng } from '../../base/prng.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { TOO_LONG } from './choices.ts';
-import { ARENA_PAGES, HELPER, type Operation } from './operations.ts';
+import {
+  ARENA_PAGES,
+  BIG_ARENA_PAGES,
+  FIRST_HUGE_PAGE,
+  HELPER,
+  HUGE_PAGES,
+  type Operation,
+} from './operations.ts';
 
 export class Places {
   readonly #prng: Prng;
+  /** Pages of the arena. */
+  #arena = ARENA_PAGES;
   /** Ranges used before, in pages. */
   readonly #ranges: (readonly [start: number, pages: number])[] = [];
   /** What is mapped and what is registered, as far as the generator keeps track of it. */
@@ -15,6 +24,11 @@ export class Places {
 
   constructor(prng: Prng) {
     this.#prng = prng;
+  }
+
+  /** From now on over huge pages. */
+  grow(): void {
+    this.#arena = BIG_ARENA_PAGES;
   }
 
   /** Keeps track of an operation as if it succeeded. */
@@ -50,15 +64,16 @@ export class Places {
   range(where: 'any' | 'mapped' | 'registered' = 'any', longest = 12): readonly [number, number] {
     let [start, pages] = this.#near(longest);
     const set = where === 'mapped' ? this.#mapped : this.#registered;
-    if (where !== 'any' && set.size > 0 && !this.#chance(6)) {
+    const whole = this.#arena > ARENA_PAGES && this.#chance(3);
+    if (where !== 'any' && set.size > 0 && !whole && !this.#chance(6)) {
       start = this.#pick([...set]);
       if (this.#chance(3)) while (set.has(start - 1)) start--;
       let run = 1;
       while (set.has(start + run)) run++;
-      pages = this.#chance(3) ? run : 1 + this.#prng.below(Math.min(run, longest));
+      pages = this.#chance(3) ? run : 1 + this.#prng.below(Math.min(run, this.#longest(longest)));
     }
-    start = Math.min(Math.max(start, 0), ARENA_PAGES - 1);
-    pages = Math.max(1, Math.min(pages, longest, ARENA_PAGES - start));
+    start = Math.min(Math.max(start, 0), this.#arena - 1);
+    pages = Math.max(1, Math.min(pages, this.#longest(longest), this.#arena - start));
     this.#ranges.push([start, pages]);
     const offset = start * PAGE_SIZE;
     if (!this.#chance(30)) return [offset, pages * PAGE_SIZE];
@@ -72,9 +87,21 @@ export class Places {
     return this.#pick(wrong);
   }
 
+  /** Whole huge pages. */
+  #huge(): [start: number, pages: number] {
+    const first = this.#prng.below(4);
+    const count = 1 + this.#prng.below(Math.min(2, 4 - first));
+    return [FIRST_HUGE_PAGE + first * HUGE_PAGES, count * HUGE_PAGES];
+  }
+
+  #longest(pages: number): number {
+    return this.#arena > ARENA_PAGES ? 3 * HUGE_PAGES : pages;
+  }
+
   /** A range used before, one beside it, or a new one; not yet cut to the arena. */
   #near(longest: number): [start: number, pages: number] {
-    const start = this.#prng.below(ARENA_PAGES);
+    if (this.#arena > ARENA_PAGES && this.#chance(2)) return this.#huge();
+    const start = this.#prng.below(this.#arena);
     const pages = 1 + this.#prng.below(longest);
     if (this.#ranges.length === 0 || this.#chance(3)) return [start, pages];
     const [s, n] = this.#pick(this.#ranges);
@@ -94,9 +121,9 @@ export class Places {
   page(): number {
     if (this.#registered.size > 0 && this.#chance(3)) return this.#pick([...this.#registered]);
     if (this.#mapped.size > 0 && !this.#chance(6)) return this.#pick([...this.#mapped]);
-    if (this.#ranges.length === 0 || this.#chance(8)) return this.#prng.below(ARENA_PAGES);
+    if (this.#ranges.length === 0 || this.#chance(8)) return this.#prng.below(this.#arena);
     const [start, pages] = this.#pick(this.#ranges);
-    return Math.min(ARENA_PAGES - 1, start + this.#prng.below(pages));
+    return Math.min(this.#arena - 1, start + this.#prng.below(pages));
   }
 
   #chance(n: number): boolean {

@@ -8,7 +8,8 @@ import {
   PM_SWAP,
   pagemapWords,
 } from '../../kernel/fs/proc/pagemap.ts';
-import type { Mm } from '../../kernel/mm/mm-types.ts';
+import { MemSizeStats } from '../../kernel/fs/proc/smaps.ts';
+import type { Mm, Vma } from '../../kernel/mm/mm-types.ts';
 import { has, VM_ACCESS_FLAGS, VM_SOFTDIRTY, withoutFlag } from '../../kernel/mm/vm-flags.ts';
 import { machine } from '../../machine/current.ts';
 import { ZERO_PFN } from '../../machine/frames.ts';
@@ -17,23 +18,22 @@ import type { Pfn } from '../../machine/pte.ts';
 import type { Steps } from '../../sched/op.ts';
 import { ARENA, ARENA_PAGES } from './operations.ts';
 
-const ARENA_END: number = ARENA + ARENA_PAGES * PAGE_SIZE;
 /** Mappings grow out of the arena at either end. */
 const AROUND: number = ARENA - ARENA_PAGES * PAGE_SIZE;
-const AROUND_END: number = ARENA_END + ARENA_PAGES * PAGE_SIZE;
 const MARKER_TYPE = 0x1fn;
 
 /** "V" with the mappings of the arena and their VmFlags, "P" with its pagemap in runs. */
-export function* stateLines(mm: Mm): Steps<string[]> {
-  const all = [...(yield* pagemapWords(mm, AROUND, AROUND_END, true))];
-  const words = all.slice(ARENA_PAGES, 2 * ARENA_PAGES);
+export function* stateLines(mm: Mm, pages: number): Steps<string[]> {
+  const end = ARENA + (pages + ARENA_PAGES) * PAGE_SIZE;
+  const all = [...(yield* pagemapWords(mm, AROUND, end, true))];
+  const words = all.slice(ARENA_PAGES, ARENA_PAGES + pages);
   const resident = (start: number, end: number): number =>
     all.slice(start + ARENA_PAGES, end + ARENA_PAGES).filter(isResident).length;
   let mappings = 'V';
-  for (const vma of mm.vmas.range(AROUND, AROUND_END)) {
-    const [start, end] = [(vma.start - ARENA) / PAGE_SIZE, (vma.end - ARENA) / PAGE_SIZE];
+  for (const vma of mm.vmas.range(AROUND, end)) {
+    const [start, last] = [(vma.start - ARENA) / PAGE_SIZE, (vma.end - ARENA) / PAGE_SIZE];
     // Not in kernels built without MEM_SOFT_DIRTY.
-    mappings += ` ${start}-${end} rss ${resident(start, end)} ${vmFlagLetters(withoutFlag(vma.flags, VM_SOFTDIRTY))};`;
+    mappings += ` ${start}-${last} rss ${resident(start, last)}${hugeText(vma)} ${vmFlagLetters(withoutFlag(vma.flags, VM_SOFTDIRTY))};`;
   }
   const shown = words.map(masked);
   let runs = 'P';
@@ -43,6 +43,14 @@ export function* stateLines(mm: Mm): Steps<string[]> {
     runs += ` ${run}*${word.toString(16)}`;
   }
   return [mappings, runs];
+}
+
+/** Pages of huge pages: AnonHugePages of smaps. */
+function hugeText(vma: Vma): string {
+  if (!machine.frames.anyLarge) return '';
+  const stats = new MemSizeStats();
+  stats.add(vma);
+  return stats.anonHuge > 0 ? ` huge ${stats.anonHuge / PAGE_SIZE}` : '';
 }
 
 /** Whether smaps counts the page as Rss: the zero page is nobody's. */
@@ -58,17 +66,18 @@ function masked(word: bigint): bigint {
 }
 
 /** "F" with a hash of every page that is there and may be read. */
-export function* dataLine(mm: Mm): Steps<string> {
+export function* dataLine(mm: Mm, pages: number): Steps<string> {
   let line = 'F';
-  const words = yield* pagemapWords(mm, ARENA, ARENA_END, true);
+  const words = yield* pagemapWords(mm, ARENA, ARENA + pages * PAGE_SIZE, true);
   for (const [page, word] of words.entries()) {
     const vma = mm.vmas.find(ARENA + page * PAGE_SIZE);
     if ((word & PM_PRESENT) === 0n || vma === null || !has(vma.flags, VM_ACCESS_FLAGS)) continue;
     const frame = Number(word & PM_PFRAME_MASK) as Pfn;
-    const bytes = machine.frames.read(frame, 0, PAGE_SIZE);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, PAGE_SIZE);
+    const size = machine.frames.contentBytes;
+    const bytes = machine.frames.read(frame, 0, size);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, size);
     let hash = 0;
-    for (let i = 0; i < PAGE_SIZE; i += 4) {
+    for (let i = 0; i < size; i += 4) {
       hash = (Math.imul(hash, 31) + view.getUint32(i, true)) | 0;
     }
     line += ` ${page}:${(hash >>> 0).toString(16)}`;

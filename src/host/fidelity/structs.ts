@@ -15,7 +15,7 @@ import {
   UFFDIO_WRITEPROTECT,
   UFFDIO_ZEROPAGE,
 } from '../../uapi/userfaultfd.ts';
-import { ARENA, ARENA_PAGES } from './operations.ts';
+import { ARENA, BIG_ARENA_PAGES } from './operations.ts';
 
 /** What an out-field holds before the call, to see whether it was written. */
 export const UNTOUCHED = 7777n;
@@ -118,7 +118,7 @@ function message(view: DataView, helper: number): string {
 
 function placeText(address: number): string {
   const offset = address - ARENA;
-  const inside = offset >= 0 && offset <= ARENA_PAGES * PAGE_SIZE;
+  const inside = offset >= 0 && offset <= BIG_ARENA_PAGES * PAGE_SIZE;
   return inside ? `+0x${offset.toString(16)}` : 'elsewhere';
 }
 

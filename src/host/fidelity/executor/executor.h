@@ -26,6 +26,9 @@
 
 #define PAGE 4096L
 #define PAGES 48
+/* With huge pages the arena goes on, over four of them and as much again behind. */
+#define BIG_PAGES (PAGES + 4 * 512)
+#define AROUND (PAGES * PAGE)
 /* The arena lies across the border of two page-table pages: 24 pages on either side. */
 #define ARENA (0x100000200000L - 24 * PAGE)
 #define HEAP (ARENA + 40 * PAGE)
@@ -62,6 +65,8 @@ struct shared {
 
 extern struct op ops[MAX_OPS];
 extern int op_count;
+/* Of the arena of the program that runs. */
+extern int arena_pages;
 extern struct shared *shared;
 extern unsigned char *source;
 extern __thread struct text *out;
@@ -82,6 +87,7 @@ static inline void *place(long offset) {
 
 /* watch.c */
 void flush(void);
+int asks_for(const char *name);
 /* swap.c */
 int begin_swap(int wanted);
 int end_swap(int wanted);

@@ -27,7 +27,7 @@ void say_address(void *address, long size) {
   long offset = (long)address - ARENA;
   if (address == MAP_FAILED) {
     say("= %d\n", -errno);
-  } else if (offset < 0 || offset >= PAGES * PAGE) {
+  } else if (offset < 0 || offset >= BIG_PAGES * PAGE) {
     munmap(address, size);
     say("= " ELSEWHERE "\n");
   } else {
@@ -77,10 +77,10 @@ static void fork_sleeper(void) {
 
 /* One digit a page; the vector has room for what the arena has twice. */
 static void resident(void *start, size_t size) {
-  unsigned char vec[2 * PAGES] = {0};
+  unsigned char vec[2 * BIG_PAGES] = {0};
   int result = mincore(start, size, vec);
   say("= %d ", result < 0 ? -errno : result);
-  for (int i = 0; i < PAGES; i++) say("%d", vec[i]);
+  for (int i = 0; i < arena_pages; i++) say("%d", vec[i]);
   say("\n");
 }
 
@@ -131,6 +131,7 @@ void perform(const struct op *o) {
   else if (IS("store")) store(a[0], a[1]);
   else if (IS("process_madvise")) advise_twice(a);
   else if (IS("scan")) scan(a);
+  else if (IS("thp")) say("= 0\n");
   else if (IS("swapon")) say("= %d\n", shared->swap);
   else if (!with_file(o) && !userfault(o)) say("= unknown operation %s\n", o->name);
 }

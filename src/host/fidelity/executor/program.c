@@ -227,7 +227,7 @@ static void stay_here(void) {
 
 void run_program(void) {
   stay_here();
-  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (arena_pages == PAGES) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   for (int at = 0; at < op_count && helper_stat < 0; at++)
     if (ops[at].name[0] == '~') start_helper();
   move_heap();

@@ -11,7 +11,7 @@ static long structs_at = -1;
 
 static void say_place(long address) {
   long offset = address - ARENA;
-  if (offset < 0 || offset > PAGES * PAGE) say(" " ELSEWHERE);
+  if (offset < 0 || offset > BIG_PAGES * PAGE) say(" " ELSEWHERE);
   else say(" +0x%lx", offset);
 }
 

@@ -16,7 +16,7 @@
 #define DISTURBED_TIMES 20
 
 struct op ops[MAX_OPS];
-int op_count;
+int op_count, arena_pages;
 struct shared *shared;
 unsigned char *source;
 __thread struct text *out;
@@ -83,7 +83,7 @@ static const char *watch(int pidfd) {
   return NULL;
 }
 
-static int asks_for(const char *name) {
+int asks_for(const char *name) {
   for (int i = 0; i < op_count; i++)
     if (strcmp(ops[i].name, name) == 0) return 1;
   return 0;
@@ -112,6 +112,7 @@ static const char *run_once(void (*program)(void), int *status) {
 static void run_watched(void (*program)(void)) {
   int swaps = asks_for("swapon"), status = 0, disturbed;
   const char *stopped;
+  arena_pages = asks_for("thp") ? BIG_PAGES : PAGES;
   printf("program\n");
   fflush(stdout);
   shared->flushed = 0;
