@@ -82,11 +82,7 @@ function many(): void {
 
 /** What differs between kernels by their configuration, and is therefore masked or kept out of the way. */
 function hidden(): string {
-  return [
-    'soft-dirty bits (bit 55 and "sd")',
-    'huge pages (switched off for the process)',
-    'frame numbers and swap offsets',
-  ].join(', ');
+  return ['soft-dirty bits (bit 55 and "sd")', 'frame numbers and swap offsets'].join(', ');
 }
 
 function print(kind: string, { seed, program, divergence }: Found): void {

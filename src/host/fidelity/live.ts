@@ -20,6 +20,7 @@ import { type Program, type Transcript, wordsOf } from './operations.ts';
 const ALLOWED_MS = 90_000;
 /** The last line of a program that got no processor time for too long. */
 export const UNFINISHED = 'unfinished';
+const THP_ENABLED = '/sys/kernel/mm/transparent_hugepage/enabled';
 const OUTPUT_BYTES = 1 << 28;
 const FLAGS = ['-O1', '-static', '-no-pie'];
 
@@ -82,6 +83,9 @@ export function withoutFamilies(kernel: LiveKernel): ReadonlyMap<Family, string>
   const missing = new Map<Family, string>();
   const [swap] = kernel.perform([[{ op: 'swapon', args: [] }]]);
   if (swap?.[0] !== '= 0') missing.set('swap', `no zram device can be made (${swap?.[0]})`);
+  if (!existsSync(THP_ENABLED) || !readFileSync(THP_ENABLED, 'utf8').includes('[madvise]')) {
+    missing.set('thp', 'transparent huge pages are not there for who asks (enabled: madvise)');
+  }
   return missing;
 }
 

@@ -1,7 +1,13 @@
 /** Makes a failing program as short and plain as it gets: fewer operations first, then smaller operands. */
 import { at } from '../../base/assert.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
-import { arenaPagesOf, type OperandKind, type Operation, operandsOf, type Program } from './operations.ts';
+import {
+  arenaPagesOf,
+  type OperandKind,
+  type Operation,
+  operandsOf,
+  type Program,
+} from './operations.ts';
 
 /** Says of each candidate whether it still fails. Many at once, since the executor is cheap to batch. */
 export type StillFails = (programs: readonly Program[]) => readonly boolean[];
@@ -31,7 +37,9 @@ function fewerOperations(program: Program, stillFails: StillFails): Program {
         candidates.push([...best.slice(0, from), ...best.slice(from + size)]);
       }
       // Without it what lies beyond the small arena would not be compared.
-      const whole = candidates.filter((candidate) => arenaPagesOf(candidate) === arenaPagesOf(best));
+      const whole = candidates.filter(
+        (candidate) => arenaPagesOf(candidate) === arenaPagesOf(best),
+      );
       const found = stillFails(whole).indexOf(true);
       again = found >= 0;
       if (again) best = at(whole, found);

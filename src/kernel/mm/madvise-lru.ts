@@ -237,7 +237,8 @@ function pageoutPte(tlb: MmuGather, vma: Vma, pte: Pte, picked: Pfn[]): Pte {
     return pte;
   }
   if (!frames.hasFlag(pfn, PG_LAZYFREE)) {
-    if (world.swap === null || frames.mapcount(pfn) > 1) return pte;
+    // A huge page is split before it is known that there is no room for it.
+    if ((world.swap === null && !pteHuge(pte)) || frames.mapcount(pfn) > 1) return pte;
     frames.get(pfn);
     picked.push(pfn);
     return pte;

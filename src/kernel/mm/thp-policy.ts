@@ -6,6 +6,7 @@
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { world } from '../current.ts';
 import { type Seam, seam } from '../seam.ts';
+import { hasAnonVma } from './anon-vma.ts';
 import { vmaInode } from './filemap.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { pmdSize } from './pgtable.ts';
@@ -63,7 +64,8 @@ export function thpAllowable(vma: Vma, use: ThpUse, address: Vaddr | null = null
   if (address !== null && !thpVmaSuitable(vma, address)) return false;
   if (address === null && use === 'smaps' && !anySuitable(vma)) return false;
   if (vma.file !== null) return vmaInode(vma) !== null && shmemAllowable(vma, use);
-  if (use === 'collapse') return true;
+  // Nothing was ever there to be collapsed (measured on 6.18.44).
+  if (use === 'collapse') return hasAnonVma(vma);
   const { enabled } = thpSettings();
   return enabled === 'always' || (enabled === 'madvise' && has(vma.flags, VM_HUGEPAGE));
 }

@@ -96,7 +96,7 @@ export function* pageoutFolio(pfn: Pfn): Steps<void> {
   }
   const { frames } = machine;
   const [head, pages] = [frames.head(pfn), 1 << frames.order(pfn)];
-  if (isPoisoned(pfn) || isKsm(pfn) || !(yield* splitFolio(pfn, false))) {
+  if (isPoisoned(pfn) || isKsm(pfn) || !(yield* splitFolio(pfn, world.swap === null))) {
     folioUnlockPut(pfn);
     return;
   }
@@ -163,6 +163,7 @@ function* putFolio(pfn: Pfn): Steps<void> {
 /** Sees to it that the folio has a slot. Requires: the folio lock. @returns false: it stays in memory */
 function* swapBacked(pfn: Pfn): Steps<boolean> {
   const { frames } = machine;
+  if (world.swap === null) return false;
   if (folioSwapOffset(pfn) !== 0) return true;
   if (world.swap === null || !frames.hasFlag(pfn, PG_ANON)) return false;
   if (frames.mapcount(pfn) === 0 || frames.refcount(pfn) >= GUP_PIN_COUNTING_BIAS) return false;

@@ -12,7 +12,7 @@ static pid_t child;
 
 /* The helper thread: performs operations that may wait. What it said is in helper_text once its job is done. */
 enum { IDLE, RUNS, DONE };
-#define SETTLED 100
+#define SETTLED 2000
 static int job = IDLE;
 static const struct op *job_op;
 static struct text helper_text;
@@ -50,26 +50,25 @@ static char helper_state(void) {
   return strrchr(text, ')')[2];
 }
 
-/* Where it sleeps, if the kernel says so: only these two last until the main thread does something. */
-static int waits_for_us(void) {
+/* How far a look at the sleeping helper settles the matter. */
+static int weight(void) {
   char text[64];
   ssize_t n = pread(helper_wchan, text, sizeof text - 1, 0);
-  if (n <= 0) return 0;
-  text[n] = 0;
-  return strcmp(text, "handle_userfault") == 0 ||
-         strcmp(text, "userfaultfd_event_wait_completion") == 0;
+  text[n < 0 ? 0 : n] = 0;
+  /* These last until the main thread does something. */
+  if (strcmp(text, "handle_userfault") == 0 || strcmp(text, "userfaultfd_read_iter") == 0 ||
+      strcmp(text, "userfaultfd_event_wait_completion") == 0)
+    return SETTLED / 2;
+  /* A lock or a work queue, which may take its time; or a kernel that does not say. */
+  usleep(1000);
+  return n > 1 ? 1 : SETTLED / 100;
 }
 
-/*
- * Until the helper has done its job or sleeps in the middle of it. Who wakes it makes it runnable at once. A sleep that
- * is not known to last until then (a lock, a work queue) has to last.
- */
+/* Until the helper has done its job or sleeps in the middle of it. Who wakes it makes it runnable at once. */
 static void settle(void) {
   for (int asleep = 0; __atomic_load_n(&job, __ATOMIC_SEQ_CST) == RUNS && asleep < SETTLED;) {
     char state = helper_state();
-    if (state != 'S' && state != 'D') asleep = 0;
-    else if (waits_for_us()) asleep += SETTLED / 2;
-    else asleep++, usleep(1000);
+    asleep = state == 'S' || state == 'D' ? asleep + weight() : 0;
     sched_yield();
   }
 }
