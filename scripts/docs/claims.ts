@@ -58,7 +58,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S1.1',
         claim: 'markers before the anon_vma: khugepaged takes their page table away',
         verdict: 'true of the order proposed, once guards are allowed on files',
-        waits: 'collapse of file mappings (retract_page_tables)',
       },
       {
         id: 'S1.2',
@@ -84,7 +83,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S1.6',
         claim: 'retract_page_tables skips write-protected mappings only: other markers are lost',
         verdict: 'true of poison',
-        waits: 'collapse of file mappings (retract_page_tables)',
       },
       {
         id: 'S1.7',
@@ -95,7 +93,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S1.8',
         claim: 'guards over files survive a collapse',
         verdict: 'true, measured on 6.18',
-        waits: 'collapse of file mappings',
       },
     ],
   },
@@ -148,7 +145,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S2.9',
         claim: 'a huge page that appears in between gives EFAULT to user space',
         verdict: 'true of the proposal',
-        waits: 'UFFDIO_MOVE of huge pages',
       },
       {
         id: 'S2',
@@ -165,7 +161,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S3.1',
         claim: 'unsharing page tables of hugetlb forgets write protection',
         verdict: 'true; such mappings never share',
-        waits: 'shared page tables of hugetlb',
       },
       {
         id: 'S3.2',
@@ -187,7 +182,6 @@ export const MAILS: readonly Mail[] = [
         id: 'S3.5',
         claim: 'soft-dirty overlooks hugetlb',
         verdict: 'true of every version',
-        waits: 'clear_refs on hugetlb in a litmus file',
       },
       {
         id: 'S3.6',

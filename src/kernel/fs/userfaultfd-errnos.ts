@@ -123,6 +123,7 @@ export const MOVE_ERRNOS: ErrnoTable<
   | 'noMemory'
   | 'exists'
   | 'marker'
+  | 'hugeAppeared'
   | 'notExclusive'
   | 'killed'
   | 'faultOut'
@@ -146,6 +147,7 @@ export const MOVE_ERRNOS: ErrnoTable<
   noMemory: ['ENOMEM', 'no memory for a page table'],
   exists: ['EEXIST', 'something is mapped at the destination already'],
   marker: ['EFAULT', 'the source is poisoned, a guard, or remembers a write protection'],
+  hugeAppeared: ['EFAULT', 'a huge page came while the call looked: the proposal alone says so'],
   notExclusive: ['EBUSY', 'the page is shared or pinned, or was and has not been written since'],
   killed: ['EINTR', 'a fatal signal is pending'],
   faultOut: ['EFAULT', 'the out-field cannot be written'],

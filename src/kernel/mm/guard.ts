@@ -13,7 +13,7 @@ import {
   pteNone,
 } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
-import { giveWay, until } from '../../sched/access.ts';
+import { giveWay, pause, until } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import { lock, unlock } from '../../sched/lock.ts';
@@ -147,6 +147,7 @@ export function* madviseGuardInstall(vma: Vma, start: Vaddr, end: Vaddr): Steps<
     const result = yield* guardWalk(vma, start, end, walk);
     if (result === 'no-memory') return result;
     if (!early && walk.installed > 0) {
+      yield* pause('guards installed');
       if (!(yield* prepareForGuards(vma))) return 'no-memory';
       markMaybeGuard(vma);
     }

@@ -101,6 +101,12 @@ export function* movePages(task: Task, move: Move): Steps<number | ErrnoRow> {
 
 type Moved = 'moved' | 'again' | ErrnoRow;
 
+/**
+ * What becomes of a page whose table is not to be had any more: a huge page has appeared in its place, or the table was
+ * freed. Looked for again; the proposal of 2023 told user space.
+ */
+export const tableGone = seam('move.tableGone', (): Moved => 'again');
+
 /** The folio at the source: pinned and locked, with the entry that led to it. */
 interface Held {
   readonly pfn: Pfn;
@@ -136,7 +142,7 @@ function* prepareMove(
   if (!holes && (pmd < 0 || !pteIsTable(getPte(pmd)))) return MOVE_ERRNOS.hole;
   const slots = [yield* allocPte(mm, src), yield* allocPte(areas.dst.mm, dst)];
   if (slots.includes(-1)) return MOVE_ERRNOS.noMemory;
-  return slots.includes(-2) ? 'again' : 'blocked';
+  return slots.includes(-2) ? tableGone() : 'blocked';
 }
 
 /**
@@ -155,7 +161,7 @@ function* moveSlot(
   const range = yield* notifyInsideMove(mm, src);
   const to = yield* peekSlot(areas.dst.mm, dst);
   const from = to !== null && pteNone(to.pte) ? yield* peekSlot(mm, src) : null;
-  let result: Moved | 'blocked' = 'again';
+  let result: Moved | 'blocked' = tableGone();
   if (to !== null && !pteNone(to.pte)) result = MOVE_ERRNOS.exists;
   else if (to !== null && from !== null) result = yield* moveEntry(areas, to, from, holes, hold);
   if (result !== 'blocked') {

@@ -6,6 +6,7 @@ import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { access } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { lockRead } from '../../sched/lock.ts';
+import { MOVE_ERRNOS } from '../fs/userfaultfd-errnos.ts';
 import { sourceMm } from '../fs/userfaultfd-move.ts';
 import { vmaEndRead } from '../mm/mmap-lock.ts';
 import {
@@ -19,6 +20,7 @@ import {
   notPinned,
   srcSameAfterLock,
   stillMovable,
+  tableGone,
   unmapsBeforeBlocking,
 } from '../mm/userfaultfd-move.ts';
 import {
@@ -167,6 +169,14 @@ export const remapMarksDirty: Patch = {
   overrides: [override(marksMovedDirty, () => () => true)],
 };
 
+export const remapHugePageIsFault: Patch = {
+  name: 'remap-huge-page-is-fault',
+  title: 'a huge page that appears where a page is about to move is a bad address to user space',
+  reference: REMAP,
+  versions: 'proposed',
+  overrides: [override(tableGone, () => () => MOVE_ERRNOS.hugeAppeared)],
+};
+
 export const moveNoAnonVmaLock: Patch = {
   name: 'move-no-anon-vma-lock',
   title: 'UFFDIO_MOVE leaves walkers in that hold neither the page lock nor that of the anon_vma',
@@ -189,6 +199,7 @@ export const uffdioRemap: Patch = {
     remapMarksDirty,
     moveTellsWithoutWaiting,
     remapIgnoresPins,
+    remapHugePageIsFault,
   ].flatMap((part) => part.overrides),
 };
 
@@ -231,6 +242,7 @@ export const MOVE_PATCHES: readonly Patch[] = [
   moveTellsWithoutWaiting,
   moveTellsInAtomic,
   remapIgnoresPins,
+  remapHugePageIsFault,
   uffdioRemap,
   moveNoAnonVmaLock,
 ];
