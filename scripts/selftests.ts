@@ -1,9 +1,9 @@
 /**
  * The kernel's own selftests of this part, under `faultline run` and on the kernel that runs:
- * `npm run selftests -- --source DIR [--only NAME,NAME] [--build DIR] [--seconds S] [--verbose]`. Needs root, gcc and
+ * `npm run selftests -- --source DIR [--only NAME,NAME | --all] [--build DIR] [--seconds S] [--verbose]`. Needs root, gcc and
  * riscv64-linux-gnu-gcc. Exit status 1 when a result differs. See docs/selftests.md.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,12 +12,14 @@ import { buildSelftest, cannotBuild } from '../src/host/selftests/build.ts';
 import { type Compared, compareResults, tally } from '../src/host/selftests/output.ts';
 import { perform } from '../src/host/selftests/perform.ts';
 import { chosenPrograms, PROGRAMS, type SelftestProgram } from '../src/host/selftests/programs.ts';
+import { withSettings } from '../src/host/selftests/settings.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     source: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },
+    all: { type: 'boolean', default: false },
     build: { type: 'string' },
     seconds: { type: 'string', default: '120' },
     verbose: { type: 'boolean', default: false },
@@ -32,7 +34,7 @@ async function main(): Promise<number> {
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse('--seconds takes a number above 0');
   const names = [...values.only.flatMap((list) => list.split(',')), ...positionals];
-  const programs = chosenPrograms(names);
+  const programs = chosenPrograms(names, values.all);
   if (typeof programs === 'string') {
     return refuse(`no program ${programs}: there are ${PROGRAMS.map((p) => p.name).join(', ')}`);
   }
@@ -54,12 +56,6 @@ async function main(): Promise<number> {
   } finally {
     if (values.build === undefined) rmSync(into, { recursive: true, force: true });
   }
-}
-
-/** The machine's pool as it is; tests of huge pages want one, filled by hand. */
-function hugepages(): number {
-  const file = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages';
-  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
 }
 
 function refuse(text: string): number {
@@ -85,8 +81,8 @@ async function one(
     process.stdout.write(`${name} not built: ${typeof live === 'string' ? live : model}\n`);
     return [{ key: 'build', text: '', live: 'none', model: 'fail', modelText: '' }];
   }
-  const options = { seconds, hugepages: hugepages(), faultline: faultline() };
-  const real = await perform(program, live.path, 'live', options);
+  const options = { seconds, faultline: faultline() };
+  const real = await withSettings(program, () => perform(program, live.path, 'live', options));
   const ours = await perform(program, model.path, 'model', options);
   const compared = compareResults(real.results, ours.results);
   const verdict = compared.some(differs) ? 'DIFFERS' : 'same';

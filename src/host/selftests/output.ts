@@ -25,7 +25,8 @@ export const END_KEY = 'end';
 /** Exit statuses by what they mean. @linux tools/testing/selftests/kselftest.h KSFT_SKIP */
 const STATUS_SKIP = 4;
 
-const TAP = /^(not )?ok (\d+)\b ?(.*)$/;
+/** thuge-gen prints `# 2MB: ` before it, and by system(3) what should end that line. */
+const TAP = /^(?:# \d+MB: )?(not )?ok (\d+)\b ?(.*)$/;
 const TESTING = /^Testing (.*)\.\.\. (done|skipped|failed)(.*)$/;
 
 export function parseOutput(output: string, ending: Ending): readonly Result[] {

@@ -21,7 +21,6 @@ export interface PerformOptions {
   /** Of the host's clock. */
   readonly seconds: number;
   /** Pages of 2 MiB that the machine's pool has, so that the model's has as many. */
-  readonly hugepages: number;
   /** bin/faultline.js */
   readonly faultline: string;
 }
@@ -34,10 +33,11 @@ export async function perform(
 ): Promise<Performed> {
   const folder = mkdtempSync(join(tmpdir(), 'faultline-selftest-'));
   chmodSync(folder, 0o777);
-  const { uid = 0, args = [] } = program;
+  const { uid = 0, args = [], hugepages = 0 } = program;
   const live = target === 'live';
-  const pool = ['--hugepages', `${options.hugepages}`];
-  const guest = ['run', '--cpus', `${CPUS}`, '--uid', `${uid}`, ...pool, path, ...args];
+  const set = ['--cpus', `${CPUS}`, '--uid', `${uid}`, '--hugepages', `${hugepages}`];
+  // A test that opens itself finds itself under the same name.
+  const guest = ['run', ...set, '--mount', `${path}:${path}:ro`, path, ...args];
   const command = live ? path : process.execPath;
   const line = live ? args : [options.faultline, ...guest];
   try {

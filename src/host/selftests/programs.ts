@@ -13,13 +13,16 @@ export interface SelftestProgram {
   readonly with?: readonly string[];
   /** User id; root unless given. */
   readonly uid?: number;
-  /** Changes settings of the machine or needs such a change: only when `--only` names it. */
+  /** Pages of 2 MiB in the pool while it runs, on both sides; the machine's is changed for that: see `chosenPrograms`. */
+  readonly hugepages?: number;
+  /** A setting of the machine that it changes itself. */
   readonly settings?: string;
 }
 
 const NOBODY = 65_534;
 const UFFD = ['uffd-common'];
-const HUGETLB = 'nr_hugepages';
+/** What uffd-unit-tests and thuge-gen ask for. */
+const POOL = 300;
 
 export const PROGRAMS: readonly SelftestProgram[] = [
   { name: 'mremap_test' },
@@ -36,8 +39,8 @@ export const PROGRAMS: readonly SelftestProgram[] = [
   { name: 'mrelease_test' },
   { name: 'mdwe_test' },
   { name: 'soft-dirty' },
-  { name: 'pagemap_ioctl' },
-  { name: 'uffd-unit-tests', with: UFFD },
+  { name: 'pagemap_ioctl', hugepages: POOL },
+  { name: 'uffd-unit-tests', with: UFFD, hugepages: POOL },
   { name: 'uffd-stress-anon', source: 'uffd-stress', args: ['anon', '20', '4'], with: UFFD },
   { name: 'uffd-stress-shmem', source: 'uffd-stress', args: ['shmem', '20', '4'], with: UFFD },
   {
@@ -51,31 +54,38 @@ export const PROGRAMS: readonly SelftestProgram[] = [
     source: 'uffd-stress',
     args: ['hugetlb', '20', '4'],
     with: UFFD,
-    settings: HUGETLB,
+    hugepages: POOL,
   },
   {
     name: 'uffd-stress-hugetlb-private',
     source: 'uffd-stress',
     args: ['hugetlb-private', '20', '4'],
     with: UFFD,
-    settings: HUGETLB,
+    hugepages: POOL,
   },
   { name: 'transhuge-stress', args: ['-d', '3', '64'] },
   { name: 'split_huge_page_test', settings: 'split_huge_pages' },
   { name: 'ksm_functional_tests', settings: 'ksm/run' },
-  { name: 'thuge-gen', settings: HUGETLB },
-  { name: 'map_hugetlb', settings: HUGETLB },
-  { name: 'hugepage-mmap', settings: HUGETLB },
-  { name: 'hugepage-mremap', settings: HUGETLB },
-  { name: 'hugepage-shm', settings: HUGETLB },
-  { name: 'hugetlb-madvise', settings: HUGETLB },
-  { name: 'hugetlb_fault_after_madv', settings: HUGETLB },
-  { name: 'hugetlb_madv_vs_map', settings: HUGETLB },
+  { name: 'thuge-gen', hugepages: POOL },
+  { name: 'map_hugetlb', hugepages: POOL },
+  { name: 'hugepage-mmap', hugepages: POOL },
+  { name: 'hugepage-mremap', hugepages: POOL },
+  { name: 'hugepage-shm', hugepages: POOL },
+  { name: 'hugetlb-madvise', hugepages: POOL },
+  { name: 'hugetlb_fault_after_madv', hugepages: 1 },
+  { name: 'hugetlb_madv_vs_map', hugepages: 1 },
 ];
 
-/** @returns the programs asked for; without names those that leave the machine as it is; or an unknown name */
-export function chosenPrograms(names: readonly string[]): readonly SelftestProgram[] | string {
-  if (names.length === 0) return PROGRAMS.filter((program) => program.settings === undefined);
+/** @returns the programs asked for; without names those that leave the machine as it is, or all; or an unknown name */
+export function chosenPrograms(
+  names: readonly string[],
+  all: boolean,
+): readonly SelftestProgram[] | string {
+  if (names.length === 0) {
+    return all
+      ? PROGRAMS
+      : PROGRAMS.filter((p) => p.settings === undefined && p.hugepages === undefined);
+  }
   const unknown = names.find((name) => !PROGRAMS.some((program) => program.name === name));
   return unknown ?? PROGRAMS.filter((program) => names.includes(program.name));
 }

@@ -174,6 +174,7 @@ function* cmpAndMerge(item: KsmItem, pfn: Pfn, settled: boolean): Steps<void> {
     trees.unstable.set(content, item);
     return;
   }
+  if (twin.mm !== item.mm && (yield* sharedByFork(twin, pfn))) return;
   trees.unstable.delete(content);
   if (!(yield* tryToMerge(item, pfn, 0))) return;
   item.place = 'merged';
@@ -193,6 +194,14 @@ function stableOf(content: string): Pfn | 0 {
   if (pfn !== 0 && machine.frames.refcount(pfn) > 0 && isKsm(pfn)) return pfn;
   stable.delete(content);
   return 0;
+}
+
+/** Whether the twin is the same page: one that fork has shared needs no merging (6.18.44: ksm_merging_pages after fork). */
+function* sharedByFork({ mm, address }: KsmItem, pfn: Pfn): Steps<boolean> {
+  const there = yield* underMmapLock(mm, address, () => folioAt(mm, address));
+  if (there === null || there === 0) return false;
+  machine.frames.put(there, world.owner());
+  return there === pfn;
 }
 
 /** @linux try_to_merge_two_pages */
