@@ -49,6 +49,8 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-move.noNewSwapFolio': 'h2-move-vs-slot-reuse',
   'without-memory.slotSameAfterMkwrite': 'truncate-vs-mkwrite',
   'without-ksm.entrySame': 'ksm-vs-write',
+  'without-ksm.nobodyElse': 'poke-vs-ksm',
+  'without-hugetlb.split': 'h12-hugetlb-split-vs-fault',
   'without-hugetlb.slotSameOnInstall': 'hugetlb-first-touch-vs-wp',
   'without-hugetlb.slotSameBeforeWp': 'hugetlb-dontneed-vs-cow',
   'without-hugetlb.slotSameAfterCopy': 'hugetlb-dontneed-vs-cow',
