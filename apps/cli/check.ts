@@ -37,7 +37,7 @@ export function registerCheck(program: Command, version: string): void {
       'kernel versions, like 6.1,6.18, or all (default: what the file asks for)',
     )
     .option('--patch <name>', 'put a historical bug back; repeatable', collect, [])
-    .option('--strategy <name>', 'dpor, dfs, pct or random', 'dpor')
+    .option('--strategy <name>', 'dpor, dfs or random', 'dpor')
     .option('--bound <n>', 'at most that many preemptions (with dfs)', wholeNumber)
     .option('--max <n>', 'executions to look at (default: 100,000; 10,000 for random)', wholeNumber)
     .option('--seed <n>', 'for random', wholeNumber, 1)
@@ -45,7 +45,7 @@ export function registerCheck(program: Command, version: string): void {
       new Option('--checks <when>', 'integrity checks').choices(['step', 'end']).default('step'),
     )
     .option('--replay <id>', 'run exactly one execution again, step by step')
-    .option('--format <name>', 'text, json, junit or html', 'text')
+    .option('--format <name>', 'text or json', 'text')
     .option('--output <file>', 'write the report there')
     .action((files: string[], options: Options) => runCheck(files, options, version));
 }

@@ -13,7 +13,7 @@ import type { Mm, Vaddr } from '../kernel/mm/mm-types.ts';
 import { reclaimAddress } from '../kernel/mm/vmscan.ts';
 import type { Steps } from '../sched/op.ts';
 import type { LitmusTest, Operand, Statement } from './ast.ts';
-import { didYouMean, LitmusError, notYet } from './error.ts';
+import { didYouMean, LitmusError } from './error.ts';
 import { PAGE, type Scope } from './scope.ts';
 import type { RunState } from './state.ts';
 
@@ -38,7 +38,9 @@ const ACTS: Readonly<Record<string, Act>> = {
   ksm: ksmScanPage,
   referenced: referencedAddress,
 };
-const LATER_ACTORS: readonly string[] = [];
+
+/** Every actor there is. */
+export const ACTORS: readonly string[] = Object.keys(ACTS);
 
 type Call = Statement & { readonly kind: 'call' };
 
@@ -100,13 +102,10 @@ function pagesOf(
 function actorWord(operand: Operand): string {
   const name = operand.kind === 'word' ? operand.name : '';
   if (ACTS[name] !== undefined) return name;
-  if (LATER_ACTORS.includes(name)) {
-    throw notYet(`the background actor ${name}`, operand.pos, ADVERSARY_USAGE);
-  }
   throw new LitmusError(
     name === '' ? 'a background actor is wanted here' : `no background actor is called ${name}`,
     operand.pos,
-    didYouMean(name, [...Object.keys(ACTS), ...LATER_ACTORS], ADVERSARY_USAGE),
+    didYouMean(name, ACTORS, ADVERSARY_USAGE),
   );
 }
 

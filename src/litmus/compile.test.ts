@@ -64,6 +64,7 @@ test.each([
   [`${A}\nfail alloc 9\n${T}`, '3:1', '1 to 3 allocations', 'fail alloc 1'],
   [`${A}\nfail fork\n${T}`, '3:1', 'only allocations', 'fail alloc 1'],
   [`${A}\ngeometry tabel 4\n${T}`, '3:10', 'geometry knows no tabel', 'did you mean `table`?'],
+  [`map A 1 page anon thp\n${T}`, '2:19', 'map knows no thp', 'config thp'],
   [`${A}\ngeometry table 3\n${T}`, '3:10', 'power of two', ''],
   [`${A}\n${T}\n${T}`, '4:8', 'a second thread called t', 'rename'],
   [`${A}\n${T}\nnever "x": r7 == 1`, '4:12', 'r7 is no register', ''],

@@ -220,7 +220,7 @@ function geometryOf(test: LitmusTest, scope: Scope, actors: number): Geometry {
   return { ...base, ...asked };
 }
 
-const GEOMETRY_KEYS: Readonly<Record<string, keyof Geometry>> = {
+export const GEOMETRY_KEYS: Readonly<Record<string, keyof Geometry>> = {
   table: 'ptrsPerPte',
   hugepage: 'ptrsPerPte',
   pmds: 'ptrsPerPmd',

@@ -3,6 +3,7 @@ import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_HUGETLB,
+  MAP_LOCKED,
   MAP_NORESERVE,
   MAP_POPULATE,
   MAP_PRIVATE,
@@ -10,7 +11,7 @@ import {
 } from '../uapi/mman.ts';
 import type { Operand, Pos } from './ast.ts';
 import { type Call, resultOf, rowOf } from './calls.ts';
-import { didYouMean, LitmusError, notYet } from './error.ts';
+import { didYouMean, LitmusError } from './error.ts';
 import { liftingCall } from './lifting.ts';
 import { protLetters, type Range, rangeOf } from './operands.ts';
 import { PAGE, type Scope, type Strand } from './scope.ts';
@@ -23,11 +24,9 @@ interface MapContext {
 }
 
 const USAGE = 'map A 2 pages anon rw private';
-const LATER: Readonly<Record<string, string>> = {
-  thp: 'transparent huge pages',
-  locked: 'mlock(2)',
-};
-const WORDS: readonly string[] = [
+const THP_HINT =
+  'transparent huge pages: `config thp-always`, or `config thp` and `madvise A HUGEPAGE`';
+export const MAP_WORDS: readonly string[] = [
   'anon',
   'shmem',
   'file',
@@ -36,6 +35,7 @@ const WORDS: readonly string[] = [
   'shared',
   'populate',
   'noreserve',
+  'locked',
   'rw',
   'r',
   'none',
@@ -147,16 +147,19 @@ function readWords(c: MapContext): Wanted {
 
 function readWord(wanted: Wanted, operand: Operand): void {
   const name = operand.kind === 'word' ? operand.name : '';
-  const later = Object.hasOwn(LATER, name) ? LATER[name] : undefined;
-  if (later !== undefined) throw notYet(later, operand.pos, 'write: anon private');
   const prot = protLetters(name);
   if (prot !== null) wanted.prot = prot;
   else if (name === 'populate') wanted.flags |= MAP_POPULATE;
   else if (name === 'noreserve') wanted.flags |= MAP_NORESERVE;
+  else if (name === 'locked') wanted.flags |= MAP_LOCKED;
   else if (name === 'shared' || name === 'private') wanted.shared = name === 'shared';
   else if (name !== 'anon') {
     const what = name === '' ? 'a word is wanted here' : `map knows no ${name}`;
-    throw new LitmusError(what, operand.pos, didYouMean(name, [...WORDS, ...Object.keys(LATER)]));
+    throw new LitmusError(
+      what,
+      operand.pos,
+      name === 'thp' ? THP_HINT : didYouMean(name, MAP_WORDS),
+    );
   }
 }
 

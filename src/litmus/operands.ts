@@ -29,7 +29,6 @@ const WORDS: ReadonlySet<string> = new Set([
 export const PAGE_FLAGS: readonly string[] = [
   'present',
   'swap',
-  'file',
   'guard',
   'wp',
   'once',
