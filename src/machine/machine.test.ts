@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { Prng } from '../base/prng.ts';
 import { enterSched } from '../sched/current.ts';
 import { Sched } from '../sched/sched.ts';
 import { Clock } from './clock.ts';
@@ -8,7 +9,7 @@ import { LITMUS_GEOMETRY } from './geometry.ts';
 import { Machine } from './machine.ts';
 import { mkTable, type Pfn, PTE_NONE } from './pte.ts';
 import { setPte } from './tables.ts';
-import { TLB_R, TLB_W, tlbPfn, UnboundedTlb } from './tlb.ts';
+import { TableTlb, TLB_R, TLB_W, type Tlb, tlbPfn, UnboundedTlb } from './tlb.ts';
 
 let machine: Machine;
 beforeEach(() => {
@@ -170,16 +171,39 @@ describe('tables', () => {
 });
 
 describe('TLB without eviction', () => {
-  test('does an entry stay until it is flushed, and only flushed ones go', () => {
-    const tlb = new UnboundedTlb();
-    tlb.fill(5, 40 as Pfn, TLB_R | TLB_W);
-    tlb.fill(9, 41 as Pfn, TLB_R);
-    expect(tlbPfn(tlb.lookup(5))).toBe(40);
-    tlb.flush(0, 6);
-    expect(tlb.lookup(5)).toBe(0);
-    expect(tlb.lookup(9) & TLB_R).toBe(TLB_R);
-    tlb.flush(9, 100_000);
-    expect([...tlb.entries()]).toEqual([]);
+  test.each([UnboundedTlb, TableTlb])(
+    'does an entry stay until it is flushed, and only flushed ones go: %o',
+    (Kind) => {
+      const tlb = new Kind();
+      tlb.fill(5, 40 as Pfn, TLB_R | TLB_W);
+      tlb.fill(9, 41 as Pfn, TLB_R);
+      expect(tlbPfn(tlb.lookup(5))).toBe(40);
+      tlb.flush(0, 6);
+      expect(tlb.lookup(5)).toBe(0);
+      expect(tlb.lookup(9) & TLB_R).toBe(TLB_R);
+      tlb.flush(9, 100_000);
+      expect([...tlb.entries()]).toEqual([]);
+    },
+  );
+
+  test('do entries in tables answer as entries one by one do, whatever is flushed', () => {
+    const random = new Prng(5);
+    const [table, single] = [new TableTlb(), new UnboundedTlb()];
+    const high = 0x7_ffff_0000;
+    for (let round = 0; round < 3000; round++) {
+      const vpn = high + random.below(3000);
+      const end = vpn + 1 + random.below(random.below(4) === 0 ? 100_000 : 1000);
+      const flush = random.below(12) === 0;
+      for (const tlb of [table, single]) {
+        if (flush) tlb.flush(vpn, end);
+        else tlb.fill(vpn, (round + 2) as Pfn, TLB_R);
+        if (round % 700 === 699) tlb.flushAll();
+      }
+      const probe = high + random.below(3000);
+      expect(table.lookup(probe)).toBe(single.lookup(probe));
+    }
+    const sorted = (tlb: Tlb): unknown => [...tlb.entries()].sort(([a], [b]) => a - b);
+    expect(sorted(table)).toEqual(sorted(single));
   });
 });
 

@@ -4,7 +4,10 @@ import { Frames, metaBytes } from './frames.ts';
 import type { Geometry } from './geometry.ts';
 import { Shortage } from './shortage.ts';
 import { Tables, tableBytes } from './tables.ts';
-import { type Tlb, UnboundedTlb } from './tlb.ts';
+import { TableTlb, type Tlb, UnboundedTlb } from './tlb.ts';
+
+/** From so many frames on it pays to keep TLB entries in tables. */
+const MANY_FRAMES = 4096;
 
 export interface MachineOptions {
   readonly geometry: Geometry;
@@ -15,6 +18,11 @@ export interface MachineOptions {
   readonly tlbs?: readonly Tlb[];
   /** Whether allocations can be made to fail. Default false. */
   readonly failing?: boolean;
+}
+
+/** Litmus touches a handful of pages and makes a machine for every execution. */
+function unboundedTlb(geometry: Geometry): Tlb {
+  return geometry.frames > MANY_FRAMES ? new TableTlb() : new UnboundedTlb();
 }
 
 export class Machine {
@@ -40,7 +48,7 @@ export class Machine {
     this.tables.shortage = this.shortage;
     const tlbs: Tlb[] = [];
     for (let hart = 0; hart < options.harts; hart++) {
-      tlbs.push(options.tlbs?.[hart] ?? new UnboundedTlb());
+      tlbs.push(options.tlbs?.[hart] ?? unboundedTlb(geometry));
     }
     this.tlbs = tlbs;
   }

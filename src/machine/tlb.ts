@@ -24,6 +24,69 @@ export function tlbPfn(word: number): Pfn {
   return (word >>> 3) as Pfn;
 }
 
+/** Pages of one array of a TableTlb. */
+const TABLE = 512;
+
+/** A TLB without eviction for programs that use many pages: their words in arrays, as page tables keep theirs. */
+export class TableTlb implements Tlb {
+  private readonly tables = new Map<number, Int32Array>();
+  /** The table used last, and its number. */
+  private last: Int32Array | null = null;
+  private lastKey = -1;
+
+  lookup(vpn: number): number {
+    return this.find(Math.floor(vpn / TABLE))?.[vpn % TABLE] ?? 0;
+  }
+  fill(vpn: number, pfn: Pfn, rights: number): void {
+    const key = Math.floor(vpn / TABLE);
+    let table = this.find(key);
+    if (table === null) {
+      table = new Int32Array(TABLE);
+      this.tables.set(key, table);
+      [this.last, this.lastKey] = [table, key];
+    }
+    table[vpn % TABLE] = (pfn << 3) | rights;
+  }
+  flush(first: number, last: number): void {
+    const [low, high] = [Math.floor(first / TABLE), Math.ceil(last / TABLE)];
+    if (high - low > this.tables.size) {
+      for (const key of this.tables.keys()) {
+        if (key >= low && key < high) this.flushTable(key, first, last);
+      }
+      return;
+    }
+    for (let key = low; key < high; key++) this.flushTable(key, first, last);
+  }
+  flushAll(): void {
+    this.tables.clear();
+    [this.last, this.lastKey] = [null, -1];
+  }
+  *entries(): Generator<readonly [number, number]> {
+    for (const [key, table] of this.tables) {
+      for (const [i, word] of table.entries()) if (word !== 0) yield [key * TABLE + i, word];
+    }
+  }
+
+  private find(key: number): Int32Array | null {
+    if (key === this.lastKey) return this.last;
+    const table = this.tables.get(key);
+    if (table === undefined) return null;
+    [this.last, this.lastKey] = [table, key];
+    return table;
+  }
+
+  /** Forgets what of [first, last) one table has; a table that is wholly in it goes. */
+  private flushTable(key: number, first: number, last: number): void {
+    const start = key * TABLE;
+    if (first > start || last < start + TABLE) {
+      this.find(key)?.fill(0, Math.max(first - start, 0), Math.min(last - start, TABLE));
+      return;
+    }
+    this.tables.delete(key);
+    if (key === this.lastKey) [this.last, this.lastKey] = [null, -1];
+  }
+}
+
 /** A TLB without eviction, for litmus: staleness is then the schedule's choice alone. */
 export class UnboundedTlb implements Tlb {
   private readonly words = new Map<number, number>();

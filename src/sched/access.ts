@@ -12,6 +12,14 @@ export function* access(name: string, cell: Cell, kind: Kind): Steps<void> {
   sched.touch(cell, kind);
 }
 
+/**
+ * The switch of `access` alone: for a caller that has asked `sched.wants()` and touches the cell itself, so that a hot
+ * path makes no generator when nobody wants to come between.
+ */
+export function* announce(name: string, cell: Cell): Steps<void> {
+  yield { name, cell, ready: null, awaits: null, choices: 0 } satisfies Op;
+}
+
 /** A point at which others may run, which itself touches nothing. */
 export function* pause(name: string): Steps<void> {
   if (sched.wants()) yield { name, cell: null, ready: null, awaits: null, choices: 0 } satisfies Op;

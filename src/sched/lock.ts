@@ -4,6 +4,7 @@
  * acquisition (lockdep.ts).
  */
 import { assert, at } from '../base/assert.ts';
+import { announce } from './access.ts';
 import {
   type Cell,
   entryOf,
@@ -59,8 +60,23 @@ export class Lock {
 
 /** Takes a spinlock or mutex, or an rwsem for writing. Blocks until free. */
 export function* lock(l: Lock): Steps<void> {
+  if (!lockNow(l)) yield* lockLater(l);
+}
+
+/**
+ * The first half of `lock`, for hot paths: `if (!lockNow(l)) yield* lockLater(l);` makes no generator where the lock is
+ * free and nobody wants to come between. @returns whether it was taken
+ */
+export function lockNow(l: Lock): boolean {
   if (!l.cls.spins) checkMaySleep(l.name);
-  if (sched.wants() || !l.free) yield acquireOp(l, () => l.free);
+  if (sched.wants() || !l.free) return false;
+  take(l);
+  return true;
+}
+
+/** The second half of `lock`: lets others run, and takes the lock when it is free. */
+export function* lockLater(l: Lock): Steps<void> {
+  yield acquireOp(l, () => l.free);
   take(l);
 }
 
@@ -89,7 +105,12 @@ export function tryTake(l: Lock): boolean {
 }
 
 export function* tryLockRead(l: Lock): Steps<boolean> {
-  if (sched.wants()) yield { name: 'trylock', cell: l.cell, ready: null, awaits: null, choices: 0 };
+  if (sched.wants()) yield* announce('trylock', l.cell);
+  return tryTakeRead(l);
+}
+
+/** The same inside the running step: for a caller that has announced it. */
+export function tryTakeRead(l: Lock): boolean {
   sched.touch(l.cell, TRY_R);
   if (l.held) return false;
   takeRead(l, true);

@@ -4,7 +4,7 @@
  * again under it, and each such look is a seam. @linux mm/memory.c
  */
 import { assert } from '../../base/assert.ts';
-import { contentCell, refcountCell } from '../../machine/cells.ts';
+import { contentCell, pteCell, refcountCell } from '../../machine/cells.ts';
 import { machine } from '../../machine/current.ts';
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPCACHE, ZERO_PFN } from '../../machine/frames.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
@@ -32,17 +32,18 @@ import {
   withFlags,
   withoutFlags,
 } from '../../machine/pte.ts';
-import { getPte, loadPte, setPte } from '../../machine/tables.ts';
-import { access } from '../../sched/access.ts';
+import { getPte, setPte } from '../../machine/tables.ts';
+import { access, announce } from '../../sched/access.ts';
 import { ADD, READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
-import { lock, unlock } from '../../sched/lock.ts';
+import { lock, lockLater, lockNow, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
 import type { Task } from '../core/task.ts';
 import { accountFault } from '../core/usage.ts';
 import { world } from '../current.ts';
 import { handleUserfault, userfaultfdWpAsync } from '../fs/userfaultfd.ts';
 import { seam } from '../seam.ts';
+import { hasAnonVma } from './anon-vma.ts';
 import { doFault } from './do-fault.ts';
 import { doSwapPage } from './do-swap-page.ts';
 import { inodeToTell, wpPageShared } from './filemap-fault.ts';
@@ -92,6 +93,7 @@ import {
   slotSameOnInstall,
   vmfAnonPrepare,
   vmfPteAlloc,
+  vmfPteFind,
 } from './vmf.ts';
 
 /**
@@ -119,22 +121,19 @@ export function* handleMmFault(
     slot: -1,
     orig: PTE_NONE,
   };
-  if (usesHugePages()) {
-    const result = yield* hugeFault(vmf);
-    if (result !== VM_FAULT_FALLBACK) return accountFault(task, flags, result);
-  }
-  return accountFault(task, flags, yield* handlePteFault(vmf));
+  const fault = usesHugePages() ? hugeOrPteFault(vmf) : handlePteFault(vmf);
+  return accountFault(task, flags, yield* fault);
 }
 
-/** A huge page, where there is one or may be one. @returns VM_FAULT_FALLBACK: pages one by one. @linux __handle_mm_fault */
-function* hugeFault(vmf: Fault): Steps<VmFault> {
+/** A huge page, where there is one or may be one; else pages one by one. @linux __handle_mm_fault */
+function* hugeOrPteFault(vmf: Fault): Steps<VmFault> {
   const { vma, address } = vmf;
   vmf.pmd = vma.file === null ? allocPmd(vma.mm, address) : pmdSlot(vma.mm, address);
-  if (vmf.pmd < 0) return vma.file === null ? VM_FAULT_OOM : VM_FAULT_FALLBACK;
+  if (vmf.pmd < 0) return vma.file === null ? VM_FAULT_OOM : yield* handlePteFault(vmf);
   vmf.orig = getPte(vmf.pmd);
   const result = pteIsTable(vmf.orig) ? VM_FAULT_FALLBACK : yield* handleHugePmd(vmf);
   vmf.orig = PTE_NONE;
-  return result;
+  return result === VM_FAULT_FALLBACK ? yield* handlePteFault(vmf) : result;
 }
 
 /** @linux handle_pte_fault */
@@ -144,19 +143,17 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
   const late = vma.file !== null && pteSlot(vma.mm, address) < 0;
   const pmd = late ? pmdSlot(vma.mm, address) : -1;
   if (late && (pmd < 0 || !pteHuge(getPte(pmd)))) return yield* doFault(vmf);
-  const outcome = late ? 'huge' : yield* vmfPteAlloc(vmf);
+  const outcome = late ? 'huge' : vmfPteFind(vmf) ? 'done' : yield* vmfPteAlloc(vmf);
   if (outcome === 'no-memory') {
     yield* outOfTables();
     return VM_FAULT_OOM;
   }
-  if (outcome === 'huge') {
-    // A huge page has come between, or is there although faults do not bring any.
-    const result = yield* hugeFault(vmf);
-    return result === VM_FAULT_FALLBACK ? yield* handlePteFault(vmf) : result;
-  }
+  // A huge page has come between, or is there although faults do not bring any.
+  if (outcome === 'huge') return yield* hugeOrPteFault(vmf);
   // RCU: the table may be freed as soon as nobody reads in it.
   world.rcu.readLock();
-  vmf.orig = yield* loadPte(vmf.slot);
+  if (sched.wants()) yield* announce('loadPte', pteCell(vmf.slot));
+  vmf.orig = getPte(vmf.slot);
   world.rcu.readUnlock();
   switch (pteKind(vmf.orig)) {
     case 'none':
@@ -178,8 +175,8 @@ export function* handlePteFault(vmf: Fault): Steps<VmFault> {
 }
 
 /** Nothing there, or only the memory of a write protection. @linux do_pte_missing */
-function* doPteMissing(vmf: Fault): Steps<VmFault> {
-  return vmf.vma.file === null ? yield* doAnonymousPage(vmf) : yield* doFault(vmf);
+function doPteMissing(vmf: Fault): Steps<VmFault> {
+  return vmf.vma.file === null ? doAnonymousPage(vmf) : doFault(vmf);
 }
 
 /** Poison and guards are final; write protection is carried into the page that is made now. @linux handle_pte_marker */
@@ -201,7 +198,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
   let pfn: Pfn | 0 = 0;
   let entry: Pte;
   if (flagged(vmf.flags, FAULT_FLAG_WRITE)) {
-    const prepared = yield* vmfAnonPrepare(vmf);
+    const prepared = hasAnonVma(vma) ? VM_FAULT_NONE : yield* vmfAnonPrepare(vmf);
     if (prepared !== VM_FAULT_NONE) return prepared;
     pfn = machine.frames.alloc(world.owner()) || (yield* allocSlowpath());
     if (pfn === 0) return VM_FAULT_OOM;
@@ -213,7 +210,7 @@ function* doAnonymousPage(vmf: Fault): Steps<VmFault> {
   if (pteUffdWpAny(vmf.orig)) entry = mkUffdWp(entry);
 
   const ptl = ptLockOf(slot);
-  yield* lock(ptl);
+  if (!lockNow(ptl)) yield* lockLater(ptl);
   const same = tableStillThere(vmf.pmd, slot) && slotSameOnInstall(vmf);
   const stable = stableAddressSpace(vma.mm);
   const fill = same && stable && mayFillMissing(vmf);

@@ -2,14 +2,14 @@
  * mmap_lock and the per-VMA locks under it. A VMA that was write-locked stays so until mmap_lock is released or
  * downgraded: the releaser ends all of them at once. @linux include/linux/mmap_lock.h, mm/mmap_lock.c
  */
-import { access } from '../../sched/access.ts';
+import { announce } from '../../sched/access.ts';
 import { READ } from '../../sched/cell.ts';
 import { sched } from '../../sched/current.ts';
 import {
   downgrade,
   lock,
   lockRead,
-  tryLockRead,
+  tryTakeRead,
   unlock,
   unlockAll,
   unlockRead,
@@ -90,14 +90,16 @@ export const lockVmaUnderRcu = seam(
   'mmap-lock.lockVmaUnderRcu',
   function* (mm: Mm, address: Vaddr): Steps<Vma | null> {
     world.rcu.readLock();
-    yield* access('find vma', mm.treeCell, READ);
+    if (sched.wants()) yield* announce('find vma', mm.treeCell);
+    sched.touch(mm.treeCell, READ);
     const vma = mm.vmas.find(address);
     if (vma === null) {
       world.rcu.readUnlock();
       return null;
     }
     vma.peek();
-    const locked = yield* tryLockRead(vma.lock);
+    if (sched.wants()) yield* announce('trylock', vma.lock.cell);
+    const locked = tryTakeRead(vma.lock);
     world.rcu.readUnlock();
     if (!locked) return null;
     vma.peek();

@@ -235,7 +235,7 @@ function* touchPage(
   const { hart } = task;
   const vpn = Math.floor(address / PAGE_SIZE);
   const tlb = machine.tlbs[hart];
-  assert(tlb !== undefined, `${task.name} runs on hart ${hart}, which the machine does not have`);
+  assert(tlb !== undefined, () => `${task.name} runs on hart ${hart}, which the machine lacks`);
   const name = right === TLB_W ? 'store' : 'load';
   const { mm } = task;
   let due = false;

@@ -1,5 +1,5 @@
 /** One fault on its way through the kernel. @linux include/linux/mm.h struct vm_fault */
-import { PTE_NONE, type Pte } from '../../machine/pte.ts';
+import { PTE_NONE, type Pte, pteIsTable } from '../../machine/pte.ts';
 import { getPte, setPte } from '../../machine/tables.ts';
 import { lock, tryLockRead, unlock } from '../../sched/lock.ts';
 import type { Steps } from '../../sched/op.ts';
@@ -8,7 +8,7 @@ import { seam } from '../seam.ts';
 import { anonVmaPrepare, hasAnonVma } from './anon-vma.ts';
 import type { Vaddr, Vma } from './mm-types.ts';
 import { mmapReadUnlock, vmaEndRead } from './mmap-lock.ts';
-import { allocPte, pmdSlot, ptLockOf } from './pgtable.ts';
+import { allocPte, pmdSlot, pteSlotIn, ptLockOf } from './pgtable.ts';
 import { tableStillThere } from './pte-offset-map.ts';
 import {
   FAULT_FLAG_VMA_LOCK,
@@ -47,6 +47,17 @@ export function* vmfPteAlloc(vmf: Fault): Steps<'done' | 'no-memory' | 'huge'> {
   vmf.slot = slot;
   vmf.pmd = pmdSlot(vmf.vma.mm, vmf.address);
   return 'done';
+}
+
+/** The slot of the fault where its table is there, without a step of its own. @returns whether it is */
+export function vmfPteFind(vmf: Fault): boolean {
+  const pmd = pmdSlot(vmf.vma.mm, vmf.address);
+  if (pmd < 0) return false;
+  const word = getPte(pmd);
+  if (!pteIsTable(word)) return false;
+  vmf.pmd = pmd;
+  vmf.slot = pteSlotIn(word, vmf.address);
+  return true;
 }
 
 /** Drops the lock under which the fault runs: whoever does must return VM_FAULT_RETRY. @linux release_fault_lock */
