@@ -1,6 +1,5 @@
 /** Words that a later part of the kernel brings. */
 export const LATER: Readonly<Record<string, string>> = {
-  send: 'passing descriptors between processes',
   memfd_create: 'memfd_create(2) by its own name (there is memfd)',
   signal: 'signals between litmus threads',
   kill: 'signals between litmus threads',

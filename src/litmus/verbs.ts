@@ -44,6 +44,7 @@ import { compileGuestLoad, compileGuestStore, isVcpu, KVM_VERBS } from './verbs-
 import { compilePipeRead, namesPipe, PIPE_VERBS } from './verbs-pipe.ts';
 import { PRIVILEGE_VERBS } from './verbs-privileges.ts';
 
+import { SOCKET_VERBS } from './verbs-socket.ts';
 import { TRACKING_VERBS } from './verbs-tracking.ts';
 import { USERFAULTFD_VERBS } from './verbs-userfaultfd.ts';
 import { WATCH_VERBS } from './verbs-watch.ts';
@@ -83,6 +84,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   ...KVM_VERBS,
   ...GUP_VERBS,
   ...PIPE_VERBS,
+  ...SOCKET_VERBS,
   read: {
     usage: USAGE.read,
     compile: (c) =>
