@@ -10,7 +10,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { startRun } from '../src/run/run.ts';
+import { startGuest } from './start.ts';
 
 const ROUNDS = 5;
 const TRIPS = 8192;
@@ -29,27 +29,7 @@ function median(values: readonly number[]): number {
 }
 
 function guest(program: Uint8Array, name: string, cpus: number): void {
-  const run = startRun({
-    program,
-    name: 'suite',
-    args: ['suite', name],
-    env: [],
-    console: { write: () => true, wantInput: () => undefined, read: () => new Uint8Array(0) },
-    seed: 0,
-    cpus,
-    ram: 256 << 20,
-    uid: 0,
-    engine: 'translator',
-    overrides: null,
-    release: '6.18.0',
-    timeoutNs: Number.MAX_SAFE_INTEGER,
-    maxInstructions: Number.MAX_SAFE_INTEGER,
-    observers: [],
-    pausing: () => false,
-  });
-  if (typeof run === 'string') throw new Error(run);
-  const result = run.advance();
-  if (result === null) throw new Error('the program paused');
+  if (startGuest(program, [name], { cpus }).advance() === null) throw new Error('it paused');
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'faultline-'));

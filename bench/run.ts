@@ -7,7 +7,8 @@
  * Arguments: names of programs.
  */
 import { readFileSync } from 'node:fs';
-import { type Run, type RunObserver, type RunRequest, startRun } from '../src/run/run.ts';
+import type { Run, RunObserver, RunRequest } from '../src/run/run.ts';
+import { startGuest } from './start.ts';
 
 const RUNS = 5;
 const SUITE = 'test/guest/bin/suite';
@@ -42,27 +43,7 @@ function start(file: string, args: readonly string[], variant: object, counts: C
       counts.calls++;
     },
   };
-  const run = startRun({
-    program: readFileSync(file),
-    name: 'bench',
-    args: ['bench', ...args],
-    env: [],
-    console: { write: () => true, wantInput: () => undefined, read: () => new Uint8Array(0) },
-    seed: 0,
-    cpus: 1,
-    ram: 256 << 20,
-    uid: 0,
-    engine: 'translator',
-    overrides: null,
-    release: '6.18.0',
-    timeoutNs: Number.MAX_SAFE_INTEGER,
-    maxInstructions: Number.MAX_SAFE_INTEGER,
-    observers: [observer],
-    pausing: () => false,
-    ...variant,
-  });
-  if (typeof run === 'string') throw new Error(run);
-  return run;
+  return startGuest(readFileSync(file), args, { observers: [observer], ...variant });
 }
 
 function median(values: readonly number[]): number {
