@@ -93,6 +93,8 @@ function inherit(child: Task, parent: Task): void {
   child.uid = parent.uid;
   child.fs = { ...parent.fs };
   child.group.memlockLimit = parent.group.memlockLimit;
+  const { rlimits } = parent.group;
+  if (rlimits !== null) child.group.rlimits = new Map(rlimits);
   child.group.oomScoreAdj = parent.group.oomScoreAdj;
   child.blocked = parent.blocked;
   if (child.mm !== parent.mm) child.altStack = parent.altStack;

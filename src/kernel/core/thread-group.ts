@@ -1,5 +1,6 @@
 /** What the threads of a process share besides memory: signal handlers, pending signals, the end. @linux signal_struct, sighand_struct */
 import { Waiters } from '../fs/waiters.ts';
+import type { Rlimit } from './rlimit.ts';
 import type { Task } from './task.ts';
 
 export interface SigAction {
@@ -45,6 +46,8 @@ export class ThreadGroup {
   reaped = false;
   /** Bytes it may lock into memory; root may lock any. @linux RLIMIT_MEMLOCK */
   memlockLimit: number = 8 * 1024 * 1024;
+  /** Limits that were set, by number; null: none was. */
+  rlimits: Map<number, Rlimit> | null = null;
   /** What user space adds to the OOM killer's points, in thousandths of all memory. @linux oom_score_adj */
   oomScoreAdj = 0;
   /** What its ended threads used, and its children that have been waited for with all theirs. */

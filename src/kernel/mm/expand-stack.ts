@@ -8,6 +8,7 @@ import { sched } from '../../sched/current.ts';
 import type { Steps } from '../../sched/op.ts';
 import { world } from '../current.ts';
 import { anonVmaPrepare } from './anon-vma.ts';
+import { mayExpandVm, mayPromise } from './may-expand-vm.ts';
 import { mlockFutureOk } from './mlock-limit.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import {
@@ -66,6 +67,7 @@ function* expandDownwards(vma: Vma, address: Vaddr): Steps<boolean> {
   const grow = (vma.start - start) / PAGE_SIZE;
   if (vma.end - start > RLIMIT_STACK || grow > vma.pgoff) return false;
   if (!mlockFutureOk(mm, vma.flags, grow * PAGE_SIZE)) return false;
+  if (!mayExpandVm(mm, vma.flags, grow) || !mayPromise(vma.flags, grow)) return false;
   yield* anonVmaPrepare(vma);
   yield* vmaStartWrite(vma);
   sched.touch(mm.treeCell, WRITE);

@@ -51,6 +51,7 @@ import { linkFileVma } from './filemap.ts';
 import { copyHugePmd } from './huge-pmd.ts';
 import { copyHugetlbPageRange } from './hugetlb-copy.ts';
 import { hugetlbVmaDup, isVmHugetlb } from './hugetlb-vma.ts';
+import { mayPromise } from './may-expand-vm.ts';
 import { inheritedMdwe } from './mdwe.ts';
 import { Mm, type Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from './mmap-lock.ts';
@@ -137,6 +138,7 @@ function copyFields(mm: Mm, old: Mm): void {
 function* dupVma(mm: Mm, vma: Vma, forks: UserfaultfdForkCtx[]): Steps<number> {
   yield* vmaStartWrite(vma);
   if (has(vma.flags, VM_DONTCOPY)) return 0;
+  if (!mayPromise(vma.flags, (vma.end - vma.start) / PAGE_SIZE)) return -ENOMEM;
   const copy = new Vma(mm, vma.start, vma.end, vma.flags, vma.pgoff);
   copy.file = vma.file;
   copy.uffd = vma.uffd;

@@ -32,5 +32,6 @@ export const MMAP_ERRORS = errnoTable('mmap', {
   writeExec: ['EACCES', 'PR_SET_MDWE: memory that may be written and executed'],
   sealed: ['EPERM', 'a shared writable mapping of a file with a write seal'],
   hugeOffset: ['EINVAL', 'offset is not a multiple of the huge page size'],
+  limit: ['ENOMEM', 'RLIMIT_AS or RLIMIT_DATA, or with vm.overcommit_memory 2 the commit limit'],
   noHugePages: ['ENOMEM', 'the pool has too few huge pages for a promise of them all'],
 });

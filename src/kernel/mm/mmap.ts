@@ -21,6 +21,7 @@ import { linkFileVma } from './filemap.ts';
 import { hugetlbfsFileMmap } from './hugetlb-mmap.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
 import { ksmVmaFlags } from './ksm-any.ts';
+import { mayMapAt } from './may-expand-vm.ts';
 import { deniesWriteExec } from './mdwe.ts';
 import { canDoMlock, mlockFutureOk } from './mlock-limit.ts';
 import { type Mm, type Vaddr, Vma } from './mm-types.ts';
@@ -192,6 +193,7 @@ export function* mmapRegion(
   backing: Backing | null = null,
 ): Steps<number> {
   const end = start + length;
+  if (!mayMapAt(mm, flags, start, end)) return fail(MMAP_ERRORS.limit);
   const error = yield* unmapRegion(mm, start, end, heard, false);
   if (error < 0) return error;
   const pgoff = backing?.pgoff ?? start / PAGE_SIZE;

@@ -55,6 +55,7 @@ import { changeHugePmd } from './huge-pmd.ts';
 import { splitHugePmd } from './huge-split.ts';
 import { hugetlbChangeProtection as changeHugetlb } from './hugetlb-change.ts';
 import { isVmHugetlb } from './hugetlb-vma.ts';
+import { mayExpandVm, mayPromise } from './may-expand-vm.ts';
 import { deniesWriteExec } from './mdwe.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { mmapWriteLock, mmapWriteUnlock } from './mmap-lock.ts';
@@ -107,6 +108,7 @@ export const MPROTECT_ERRORS = errnoTable('mprotect', {
   writeExec: ['EACCES', 'PR_SET_MDWE: what was not executable may not become so'],
   sealed: ['EPERM', 'the mapping is sealed'],
   cutsHuge: ['EINVAL', 'a mapping of huge pages would be cut within one of them'],
+  limit: ['ENOMEM', 'RLIMIT_DATA, or with vm.overcommit_memory 2 the commit limit'],
   tooMany: ['ENOMEM', 'changing part of a mapping would make more mappings than max_map_count'],
 });
 
@@ -182,6 +184,11 @@ function* mprotectFixup(
   if (has(flags, VM_SEALED)) return fail(E.sealed);
   wanted = accounted(vma, wanted);
   if (wanted === flags) return 0;
+  const pages = (end - start) / PAGE_SIZE;
+  const grows = !has(flags, VM_WRITE) && has(wanted, VM_WRITE);
+  const limited = !mayExpandVm(vma.mm, wanted, pages) && mayExpandVm(vma.mm, flags, pages);
+  const promises = has(flags, VM_ACCOUNT) || mayPromise(wanted, pages);
+  if (grows && (limited || !promises)) return fail(E.limit);
   const changed = yield* vmaModify(vma, start, end, { flags: wanted });
   if (typeof changed === 'number') return fail(changed === -EINVAL ? E.cutsHuge : E.tooMany);
   const error = yield* changeProtectionRange(tlb, changed, start, end, {});

@@ -23,6 +23,7 @@ import {
 import { seam } from '../seam.ts';
 import { unlinkAnonVmas } from './anon-vma.ts';
 import { hugetlbVmaMoved, isVmHugetlb, vmaPageSize } from './hugetlb-vma.ts';
+import { mayExpandVm, mayPromise } from './may-expand-vm.ts';
 import { leavePagesLocked } from './mlock.ts';
 import { mlockFutureOk } from './mlock-limit.ts';
 import type { Mm, Vaddr, Vma } from './mm-types.ts';
@@ -67,6 +68,10 @@ export const MREMAP_ERRORS = errnoTable('mremap', {
   crosses: ['EFAULT', 'the old range reaches beyond its mapping'],
   cannotGrow: ['EFAULT', 'this kind of mapping cannot grow'],
   lockLimit: ['EAGAIN', 'more would be locked than RLIMIT_MEMLOCK allows'],
+  spaceLimit: [
+    'ENOMEM',
+    'RLIMIT_AS or RLIMIT_DATA, or with vm.overcommit_memory 2 the commit limit',
+  ],
   noRoom: ['ENOMEM', 'something is mapped behind the range and MREMAP_MAYMOVE is not given'],
   noGap: ['ENOMEM', 'no gap in the address space is large enough'],
   noTables: ['ENOMEM', 'no memory for page tables: everything is back where it was'],
@@ -214,7 +219,13 @@ function checkVma(remap: Remap, vma: Vma): number {
   if (!grows) return 0;
   remap.populate = has(vma.flags, VM_LOCKED);
   if (fixedSize) return fail(E.cannotGrow);
-  return mlockFutureOk(remap.mm, vma.flags, newLength - oldLength) ? 0 : fail(E.lockLimit);
+  if (!mlockFutureOk(remap.mm, vma.flags, newLength - oldLength)) return fail(E.lockLimit);
+  return mayGrow(vma, newLength - oldLength) ? 0 : fail(E.spaceLimit);
+}
+
+function mayGrow({ mm, flags }: Vma, bytes: number): boolean {
+  const pages = bytes / PAGE_SIZE;
+  return mayExpandVm(mm, flags, pages) && mayPromise(flags, pages);
 }
 
 /**
@@ -265,6 +276,8 @@ function* mremapTo(remap: Remap): Steps<number> {
   // Making room may have split or shrunk the mapping.
   const vma = mm.vmas.find(address);
   if (vma === null) return fail(E.unmapped);
+  const keeps = (flags & MREMAP_DONTUNMAP) !== 0;
+  if (keeps && !mayGrow(vma, newLength)) return fail(E.spaceLimit);
   return yield* moveSomewhere(remap, vma);
 }
 

@@ -59,6 +59,12 @@ export class SwapDevice {
   }
 }
 
+/**
+ * Whether reading from the device is done when the call returns, as with zram; a disk takes its time.
+ * @linux SWP_SYNCHRONOUS_IO
+ */
+export const swapIsSynchronous = seam('swap.isSynchronous', (): boolean => true);
+
 /** The device. Requires: there is one, as whoever found a swap entry knows. */
 export function swapDevice(): SwapDevice {
   const device = must(world.swap, 'swap device');

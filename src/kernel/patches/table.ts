@@ -38,7 +38,7 @@ import { noPteMarkers, noWpOnFiles, punchDropsMarkers } from './pte-markers.ts';
 import { releaseKeepsGupGoing } from './release-keeps-gup-going.ts';
 import { SOFT_DIRTY_PATCHES } from './soft-dirty.ts';
 import { cowNoFlushPending, wpNoFlush } from './stale-tlb.ts';
-import { swapinSkipsCache } from './swap.ts';
+import { swapDisk, swapinSkipsCache } from './swap.ts';
 
 import { THP_PATCHES } from './thp.ts';
 
@@ -54,6 +54,7 @@ export const PATCHES: readonly Patch[] = [
   ksmKeepsUffdWp,
   oomReaperRefault,
   swapinSkipsCache,
+  swapDisk,
   unregisterAnyCtx,
   mremapOneVma,
   noMadviseVmaLocks,
@@ -108,7 +109,7 @@ export const PATCHES: readonly Patch[] = [
 ];
 
 /** Patches that stand for an option of the kernel's build, which no version decides. */
-export const CONFIGS: readonly string[] = ['soft-dirty', 'thp', 'thp-always'];
+export const CONFIGS: readonly string[] = ['soft-dirty', 'swap-disk', 'thp', 'thp-always'];
 
 export function patchByName(name: string): Patch | null {
   return [...PATCHES, ...mutationPatches()].find((p) => p.name === name) ?? null;

@@ -2,7 +2,8 @@
 import { Prng } from '../../base/prng.ts';
 import { machine } from '../../machine/current.ts';
 import type { Steps } from '../../sched/op.ts';
-import { EFAULT, EINVAL, ENOSYS } from '../../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../uapi/errno.ts';
+import { RLIM_NLIMITS, type Rlimit, rlimitOf, setRlimit } from '../core/rlimit.ts';
 import type { Task } from '../core/task.ts';
 import { world } from '../current.ts';
 import { asciiBytes } from '../fs/bytes-file.ts';
@@ -12,14 +13,6 @@ import { address, length, number, struct } from './params.ts';
 import type { SysArgs, SyscallRow } from './row.ts';
 
 const UTS_FIELD = 65;
-const RLIMIT_MEMLOCK = 8;
-const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
-/** Resource limits by number: soft, hard. getrlimit(2) */
-const RLIMITS: Readonly<Record<number, readonly [bigint, bigint]>> = {
-  3: [8n << 20n, RLIM_INFINITY],
-  7: [1024n, 1024n],
-};
-
 function* sysUname(task: Task, args: SysArgs): Steps<number> {
   const fields = [
     'Linux',
@@ -45,23 +38,25 @@ function* sysGetrandom(task: Task, args: SysArgs): Steps<number> {
 }
 
 function* sysPrlimit64(task: Task, args: SysArgs): Steps<number> {
-  const [, resource = 0, wanted = 0, old = 0] = args;
-  if (resource < 0 || resource > 15) return -EINVAL;
-  const { group } = task;
-  const memlock = BigInt(group.memlockLimit);
-  const limits = resource === RLIMIT_MEMLOCK ? [memlock, memlock] : RLIMITS[resource];
-  const [soft = RLIM_INFINITY, hard = RLIM_INFINITY] = limits ?? [];
-  if (wanted !== 0 && resource === RLIMIT_MEMLOCK) {
-    const given = yield* copyFromUser(task, wanted, 16);
-    if (typeof given === 'number') return given;
-    const limit = new DataView(given.buffer, given.byteOffset).getBigUint64(0, true);
-    group.memlockLimit = Number(limit);
+  const [pid = 0, resource = 0, wanted = 0, old = 0] = args;
+  if (resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL;
+  const given = wanted === 0 ? null : yield* copyFromUser(task, wanted, 16);
+  if (typeof given === 'number') return given;
+  const target = pid === 0 ? task : world.tasks.find((t) => t.tid === pid && !t.group.reaped);
+  if (target === undefined) return -ESRCH;
+  if (task.uid !== 0 && task.uid !== target.uid) return -EPERM;
+  const before = rlimitOf(target.group, resource);
+  if (given !== null) {
+    const view = new DataView(given.buffer, given.byteOffset);
+    const to: Rlimit = [view.getBigUint64(0, true), view.getBigUint64(8, true)];
+    const error = setRlimit(task, target.group, resource, to);
+    if (error !== 0) return error;
   }
   if (old === 0) return 0;
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, soft, true);
-  view.setBigUint64(8, hard, true);
+  view.setBigUint64(0, before[0], true);
+  view.setBigUint64(8, before[1], true);
   return yield* copyToUser(task, old, bytes);
 }
 
@@ -121,7 +116,7 @@ export const rows: readonly SyscallRow[] = [
     params: [number('pid'), number('resource'), struct('new_limit'), struct('old_limit')],
     handler: sysPrlimit64,
     supports: [],
-    gap: 'Limits can be read; only RLIMIT_MEMLOCK can be changed, soft and hard as one.',
+    gap: 'Enforced: RLIMIT_AS, RLIMIT_DATA and RLIMIT_MEMLOCK; the others can be set and have no effect.',
   },
   {
     nr: 179,

@@ -83,6 +83,6 @@ export const rows: readonly SyscallRow[] = [
     ],
     gap:
       'Files other than memfds give ENODEV, MAP_GROWSDOWN only sets the flag; ' +
-      'RLIMIT_AS and overcommit are not enforced; large mappings are not aligned for huge pages.',
+      'vm.overcommit_memory 0 refuses nothing, and shared memory promises nothing; large mappings are not aligned for huge pages.',
   },
 ];

@@ -25,6 +25,6 @@ export const rows: readonly SyscallRow[] = [
     ],
     handler: sysMremap,
     supports: ['MREMAP_MAYMOVE', 'MREMAP_FIXED', 'MREMAP_DONTUNMAP', 'EVENT_REMAP'],
-    gap: 'RLIMIT_AS and overcommit are not enforced; tables of whole PUDs are moved PMD by PMD.',
+    gap: 'vm.overcommit_memory 0 refuses nothing, and shared memory promises nothing; tables of whole PUDs are moved PMD by PMD.',
   },
 ];

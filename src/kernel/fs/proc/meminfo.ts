@@ -4,6 +4,7 @@ import { PG_ANON, PG_SWAPBACKED } from '../../../machine/frames.ts';
 import { PAGE_SIZE } from '../../../machine/geometry.ts';
 import { world } from '../../current.ts';
 import { defaultHstate, hstates } from '../../mm/hugetlb.ts';
+import { commitLimitPages } from '../../mm/may-expand-vm.ts';
 import { totalSwapPages } from '../../mm/swapfile.ts';
 import { has, VM_ACCOUNT } from '../../mm/vm-flags.ts';
 import { MemSizeStats } from './smaps.ts';
@@ -62,7 +63,7 @@ export function procMeminfo(): string {
     ...none('KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack'),
     ['PageTables', tables.inUse * PAGE_KB],
     ...none('SecPageTables', 'NFS_Unstable', 'Bounce', 'WritebackTmp'),
-    ['CommitLimit', Math.floor(total / 2) + totalSwapPages() * PAGE_KB],
+    ['CommitLimit', commitLimitPages() * PAGE_KB],
     ['Committed_AS', committed],
     ['VmallocTotal', VMALLOC_TOTAL_KB],
     ...none('VmallocUsed', 'VmallocChunk', 'Percpu'),
