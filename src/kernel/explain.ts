@@ -36,6 +36,7 @@ import { PROCESS_MRELEASE_ERRORS } from './syscall/process-mrelease.ts';
 import { PROCESS_VM_READV_ERRORS, PROCESS_VM_WRITEV_ERRORS } from './syscall/process-vm-readv.ts';
 import { SHMCTL_ERRORS } from './syscall/shm.ts';
 import { SPLICE_ERRORS, TEE_ERRORS, VMSPLICE_ERRORS } from './syscall/splice.ts';
+import { SWAPOFF_ERRORS, SWAPON_ERRORS } from './syscall/swapon.ts';
 
 /** Every check that has a row, call by call, in the order in which the kernel makes them. */
 export const ERRNO_ROWS: readonly ErrnoRow[] = [
@@ -58,6 +59,8 @@ export const ERRNO_ROWS: readonly ErrnoRow[] = [
   MREMAP_ERRORS,
   PROCESS_MADVISE_ERRORS,
   PROCESS_MRELEASE_ERRORS,
+  SWAPON_ERRORS,
+  SWAPOFF_ERRORS,
   PROCESS_VM_READV_ERRORS,
   PROCESS_VM_WRITEV_ERRORS,
   VMSPLICE_ERRORS,

@@ -7,7 +7,7 @@ import { machine } from '../../machine/current.ts';
 import { PAGE_SIZE } from '../../machine/geometry.ts';
 import { RLIMIT_AS, RLIMIT_DATA, rlimitOf } from '../core/rlimit.ts';
 import { world } from '../current.ts';
-import type { Mm, Vaddr } from './mm-types.ts';
+import type { Mm, Vaddr, Vma } from './mm-types.ts';
 import { totalSwapPages } from './swapfile.ts';
 import { has, VM_ACCOUNT, VM_GROWSDOWN, VM_SHARED, VM_WRITE, type VmFlags } from './vm-flags.ts';
 
@@ -63,4 +63,11 @@ export function commitLimitPages(): number {
 export function mayPromise(flags: VmFlags, pages: number): boolean {
   if (world.sysctl.overcommitMemory !== 2 || !has(flags, VM_ACCOUNT)) return true;
   return committedPages() + pages <= commitLimitPages();
+}
+
+/** Whether so many pages of a mapping may have other flags: what becomes writable counts. @linux mm/mprotect.c mprotect_fixup */
+export function mayBecome({ mm, flags }: Vma, wanted: VmFlags, pages: number): boolean {
+  if (has(flags, VM_WRITE) || !has(wanted, VM_WRITE)) return true;
+  if (!mayExpandVm(mm, wanted, pages) && mayExpandVm(mm, flags, pages)) return false;
+  return has(flags, VM_ACCOUNT) || mayPromise(wanted, pages);
 }
