@@ -1,6 +1,5 @@
 /**
- * mprotect(2), and the engine that changes what page-table entries allow: for mprotect, for UFFDIO_WRITEPROTECT and for
- * UFFDIO_UNREGISTER.
+ * mprotect(2), and the engine that changes what page-table entries allow, also for UFFDIO_WRITEPROTECT and _UNREGISTER.
  *
  *   slot        protect (uffdWp)            resolve (uffdWpResolve)         neither (mprotect)
  *   present     set uffd-wp, drop write     clear it, maybe writable again  new rights, maybe writable again
