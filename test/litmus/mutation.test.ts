@@ -57,6 +57,7 @@ const FINDERS: Readonly<Record<string, string>> = {
   'without-hugetlb.withinFile': 'hugetlb-truncate-then-touch',
   'without-mfill.hugeSlotFree': 'hugetlb-continue-twice',
   'without-oom.stableAddressSpace': 'oom-reaper-vs-write',
+  'without-hugetlb.restoreReserveOnError': 'hugetlb-copy-fails',
   'without-shmem.slotStillThere': 'shmem-swap-in-vs-punch',
   'without-shmem.folioStillSwapped': 'shmem-swap-in-vs-reuse',
   'without-vmscan.nobodyElse': 'poke-vs-pageout',
