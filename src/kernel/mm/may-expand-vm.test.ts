@@ -1,4 +1,5 @@
-// RLIMIT_AS, RLIMIT_DATA and the commit limit: where ENOMEM comes. The tables were measured on 6.18.44.
+// RLIMIT_AS, RLIMIT_DATA and the commit limit: where ENOMEM comes. The tables were measured on 6.18.44, but for
+// vm.overcommit_memory 2, which is as Documentation/mm/overcommit-accounting.rst has it.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { KernelWorld } from '../../../test/kernel-world.ts';
 import { must } from '../../base/assert.ts';

@@ -134,6 +134,13 @@ const CHECKS: readonly (readonly [names: string, checks: Checks])[] = [
   ['clock_getres', { clock: BAD_CLOCK, pointer: BAD_POINTER }],
   ['gettimeofday uname sysinfo getcpu', { pointer: BAD_POINTER }],
   ['getrandom', { flags: BAD_FLAGS, buffer: BAD_POINTER }],
+  [
+    'getrusage',
+    {
+      who: ['EINVAL', 'who is neither the process, its children nor the thread'],
+      pointer: BAD_POINTER,
+    },
+  ],
   ['prlimit64', { resource: ['EINVAL', 'there is no such resource'], pointer: BAD_POINTER }],
   [
     'sched_getaffinity',
