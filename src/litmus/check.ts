@@ -240,7 +240,8 @@ class Search {
       const count = hangs.reduce((sum, o) => sum + o.count, 0);
       remarks.push(`${count} executions hang, and no rule speaks of it (never hang)`);
     }
-    if (explored.limited > 0) {
+    const speaksOfLivelock = this.compiled.rules.some((r) => r.event === 'livelock');
+    if (explored.limited > 0 && !speaksOfLivelock) {
       remarks.push(
         `${explored.limited} executions were broken off after ${this.#options.maxSteps} steps: a livelock, or longer than that`,
       );
