@@ -10,7 +10,7 @@ import { LitmusProgram } from '../../src/litmus/run-litmus.ts';
 import { compiledFor } from '../../src/litmus/suite.ts';
 
 /** Random walks a file, and as many executions of depth-first search with one preemption. */
-const WALKS = Number(process.env['FAULTLINE_WALKS'] ?? '400');
+const WALKS = Number(process.env['FAULTLINE_WALKS'] ?? '100');
 const MAX_STEPS = 5_000;
 
 /** Everything an execution shows, as text: registers, broken rules, how it ended. */
